@@ -1,0 +1,1 @@
+"""Kubeflow components, a folder each: paths and parameters in, one call into `interest`, artifacts out."""

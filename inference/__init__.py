@@ -1,0 +1,1 @@
+"""KServe predictor, transformer and explainer; viewer state from Kafka (built next)."""

@@ -1,0 +1,1 @@
+"""The domain: videos, viewers, features, models, the simulated world. No network in here."""

@@ -1,0 +1,1 @@
+"""Event logs to training samples; one adapter a public layout."""

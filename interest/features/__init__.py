@@ -1,0 +1,1 @@
+"""Turning a video file and its caption into tensors: frames, sound, text."""

@@ -1,0 +1,1 @@
+"""The networks: one encoder a modality, the viewer's sequence, the fusion."""

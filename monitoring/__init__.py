@@ -1,0 +1,1 @@
+"""Label join, drift and quality jobs, experiment operator, dashboards (built later)."""

@@ -1,0 +1,1 @@
+"""The operator's surface: the `rapt` command, settings, the laptop stack."""

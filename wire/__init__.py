@@ -1,0 +1,1 @@
+"""All that crosses a process boundary: object store, downloads, and later Kafka."""
