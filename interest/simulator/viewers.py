@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interest.records import watch_threshold_ms
-from interest.simulator.world import Floats, VideoLatents, WorldParams
+from interest.simulator.oracle import HonestFilter
+from interest.simulator.world import Floats, VideoLatents, WorldParams, examination, sigmoid
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -21,7 +22,8 @@ class Impressions:
     """The log as a matrix, [viewers, steps] each; row = viewer, column = that viewer's n-th impression.
 
     `new_session` marks a session's first impression; `base` is h without the taste term bz z.t, known
-    to an observer of the log; `p_latent` the true probability of engaging, given the viewer's taste.
+    to an observer of the log; `p_latent` the true probability of engaging, given the viewer's taste;
+    `p_honest` what the best predictor gives who must learn that taste from the log (see oracle.py).
     """
 
     video: Ints
@@ -29,6 +31,7 @@ class Impressions:
     position: Ints
     randomised: Bools
     new_session: Bools
+    p_honest: Floats
     base: Floats
     p_latent: Floats
     engaged: Bools
@@ -102,9 +105,14 @@ class Viewers:
 def simulate(
     latents: VideoLatents, viewers: int, events_per_viewer: int, seed: int, on_progress: Progress | None = None
 ) -> Impressions:
-    """Let viewers loose on the logging policy: half popularity, half noisy personalised, a tenth at random."""
+    """Let viewers loose on the logging policy: half popularity, half noisy personalised, a tenth at random.
+
+    The policy personalises by the honest filter's belief, never by the true taste: what it shows then
+    tells nothing that the log does not, and the honest predictor stays the best possible.
+    """
     p = latents.params
     crowd = Viewers(viewers, seed, latents)
+    belief = HonestFilter(viewers, latents)
     policy = _Policy(latents, np.random.default_rng([seed, 4]))
     rng = np.random.default_rng([seed, 5])
     clock = _starts(viewers, p, rng)
@@ -112,10 +120,12 @@ def simulate(
     columns: list[tuple[NDArray, ...]] = []  # type: ignore[type-arg]
     for step in range(events_per_viewer):
         crowd.begin_session(fresh)
-        video, randomised = policy.choose(crowd.taste, clock)
+        belief.begin_session(fresh)
+        video, randomised = policy.choose(belief.mean, clock)
         position = rng.integers(1, p.positions + 1, viewers)
         outcome = crowd.act(video, position)
-        columns.append((video, clock, position, randomised, fresh, *outcome))
+        foreseen = belief.step(video, position, base=outcome[0], engaged=outcome[2])
+        columns.append((video, clock, position, randomised, fresh, foreseen, *outcome))
         fresh = crowd.leaves()
         pause = np.where(
             fresh,
@@ -126,15 +136,6 @@ def simulate(
         if on_progress:
             on_progress(step + 1, events_per_viewer)
     return Impressions(*(np.column_stack(column) for column in zip(*columns, strict=True)))
-
-
-def examination(position: NDArray[np.integer], params: WorldParams) -> Floats:
-    """Chance that a viewer looks at a position at all: e_p = p^-eta."""
-    return np.asarray(position, float) ** -params.eta
-
-
-def sigmoid(x: Floats) -> Floats:
-    return 1.0 / (1.0 + np.exp(-x))
 
 
 def _starts(viewers: int, p: WorldParams, rng: np.random.Generator) -> Ints:

@@ -156,6 +156,15 @@ def signals(latents: VideoLatents, seed: int) -> dict[str, Floats]:
     return result
 
 
+def examination(position: NDArray[np.integer], params: WorldParams) -> Floats:
+    """Chance that a viewer looks at a position at all: e_p = p^-eta."""
+    return np.asarray(position, float) ** -params.eta
+
+
+def sigmoid(x: Floats) -> Floats:
+    return 1.0 / (1.0 + np.exp(-x))
+
+
 def _standardised(latents: VideoLatents) -> Floats:
     """[t (7 free directions); q; log length], each with unit variance under the world's own law: [V, 9]."""
     params = latents.params

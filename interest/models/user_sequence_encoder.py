@@ -1,0 +1,63 @@
+"""The viewer's past as vectors: a causal Transformer over the last events (SASRec-like, Kang & McAuley 2018).
+
+Each event is its video's content, gated by what the viewer did with it, so that "watched to the end"
+and "skipped at once" push the state in opposite directions before any attention layer.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+KINDS = 4
+"""Feedback kinds, in the order of `records.FEEDBACK`."""
+OUTCOMES = 4
+"""Numbers that describe an event besides its kind: watch ratio, log seconds watched, log gap, log position."""
+
+
+class UserSequenceEncoder(nn.Module):
+    """Events [B, L] to states [B, L + 1, D]; state n has seen the first n events and no other."""
+
+    def __init__(self, dim: int, layers: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.kind = nn.Embedding(KINDS, dim)
+        self.outcome = nn.Sequential(nn.Linear(OUTCOMES, dim), nn.GELU(), nn.Linear(dim, dim))
+        self.gate = nn.Linear(dim, dim)
+        self.shift = nn.Linear(dim, dim)
+        self.start = nn.Parameter(0.02 * torch.randn(dim))
+        self.layers = nn.ModuleList(_Layer(dim, heads, dropout) for _ in range(layers))
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(self, content: Tensor, kind: Tensor, outcome: Tensor) -> Tensor:
+        """`content` [B, L, D], `kind` int64 [B, L], `outcome` [B, L, 4] → states [B, L + 1, D]."""
+        did = F.gelu(self.kind(kind) + self.outcome(outcome))
+        tokens = content * self.gate(did) + self.shift(did) + content
+        x = torch.cat([self.start.expand(len(tokens), 1, -1), tokens], dim=1)
+        for layer in self.layers:
+            x = layer(x)
+        return self.norm(x)
+
+
+class _Layer(nn.Module):
+    """Pre-norm attention and MLP; heads forget at learned rates (ALiBi, Press et al. 2022)."""
+
+    def __init__(self, dim: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm_attention, self.norm_mlp = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.qkv, self.out = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
+        self.mlp = nn.Sequential(nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim))
+        self.forget = nn.Parameter(torch.linspace(-6.0, -1.0, heads))
+        self.drop = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, n, d = x.shape
+        q, k, v = self.qkv(self.norm_attention(x)).view(b, n, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
+        index = torch.arange(n, device=x.device)
+        distance = (index[:, None] - index[None, :]).to(x.dtype)
+        bias = -self.forget.exp()[:, None, None] * distance
+        bias = bias.masked_fill(distance < 0, float("-inf"))
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=bias.to(x.dtype))
+        x = x + self.drop(self.out(attended.transpose(1, 2).reshape(b, n, d)))
+        return x + self.drop(self.mlp(self.norm_mlp(x)))
