@@ -1,4 +1,4 @@
-"""What a camera sees of a simulated video: bright shapes that wander over a coloured, textured, pulsing scene."""
+"""What a camera sees of a simulated video: bright shapes wandering over a coloured, pulsing texture."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ WARM, WHITE, COOL = np.array([(255, 120, 20), (235, 235, 235), (50, 140, 255)], 
 MARGIN_PX = 8
 """How far the slow camera drift may carry the scene beyond the picture's border, a nuisance."""
 SUBPIXEL_BITS = 4
+SHAPES = 5
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Look:
         return Look(
             background_hue=linear(0.0, 0.78, u[0]),
             shape_warmth=u[1],
-            shape_radius=geometric(0.045, 0.16, u[2]),
+            shape_radius=geometric(0.05, 0.18, u[2]),
             texture_cycles=geometric(1.5, 12.0, u[3]),
             speed_per_s=geometric(0.03, 0.7, u[4]),
             pulse_hz=geometric(0.3, 3.2, u[5]),
@@ -60,17 +61,17 @@ def draw(
     drift = _camera_drift(seconds, rng)
     outlines = _outlines(look, seconds, size_px, drift, rng)
     light = _light(look, seconds, rng)
-    noise = rng.normal(0.0, 2.0, (8, size_px, size_px)).astype(np.int16)
+    noise = rng.normal(0.0, 1.0, (8, size_px, size_px)).astype(np.int16)
     colour = _shape_colour(look)
     half = (canvas.shape[0] - 1) / 2
     for i in range(frames):
         picture = cv2.getRectSubPix(canvas, (size_px, size_px), (half - drift[i, 0], half - drift[i, 1]))
         for outline in outlines:
             cv2.fillConvexPoly(picture, outline[i], colour, cv2.LINE_AA, SUBPIXEL_BITS)
-        planes = cv2.cvtColor(picture, cv2.COLOR_RGB2YUV_I420)
+        planes = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2YUV_I420), dtype=np.uint8)
         luma = planes[:size_px]
         grain = noise[rng.integers(8)]
-        np.clip((luma - 16.0) * light[i] + 16.0 + grain, 16, 235, out=luma, casting="unsafe")
+        luma[:] = np.clip((luma - 16.0) * light[i] + 16.0 + grain, 16, 235)
         yield planes
 
 
@@ -84,9 +85,9 @@ def _background(look: Look, size_px: int, rng: np.random.Generator) -> NDArray[n
         texture += np.sin(2 * math.pi * wave + rng.uniform(0, 2 * math.pi))
     heading = rng.uniform(0, 2 * math.pi)
     vignette = 0.1 * ((x - 0.5) * math.cos(heading) + (y - 0.5) * math.sin(heading))
-    value = 0.42 * (1.0 + 0.16 * texture + vignette)
+    value = 0.42 * (1.0 + 0.22 * texture + vignette)
     base = np.array(colorsys.hsv_to_rgb(look.background_hue, 0.7, 1.0))
-    return np.clip(255 * value[..., None] * base, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(255 * value[..., None] * base, 0, 255), dtype=np.uint8)
 
 
 def _camera_drift(seconds: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
@@ -116,7 +117,7 @@ def _outlines(
     """Corners of every shape in fixed point, int32 [frames, corners, 2]; shapes rebound from the borders."""
     outlines = []
     room = 1.0 - 2 * look.shape_radius
-    for _ in range(int(rng.integers(4, 7))):
+    for _ in range(SHAPES):
         corners = int(rng.choice([3, 4, 6, 16]))
         angles = rng.uniform(0, 2 * math.pi) + 2 * math.pi * np.arange(corners) / corners
         # Of equal area, so that the kind of shape says nothing of the size.

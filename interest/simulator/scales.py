@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 from numpy.typing import NDArray
 
 SPREAD = 1.5
-"""Standard deviations of a coordinate that take up one of the squashing curve: slow to saturate, never clipped."""
+"""The curve's width in standard deviations of a coordinate: slow to saturate, never clipped."""
 
 
-def squash(signal: NDArray) -> list[float]:
+def squash(signal: NDArray[np.float64]) -> list[float]:
     """Positions in (0, 1), monotone and smooth: the normal distribution function of `signal / SPREAD`."""
     return [0.5 * (1.0 + math.erf(float(x) / (SPREAD * math.sqrt(2.0)))) for x in signal]
 

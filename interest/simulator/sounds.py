@@ -34,7 +34,7 @@ class Timbre:
         return Timbre(
             pitch_hz=geometric(150.0, 900.0, u[0]),
             tilt=linear(2.6, 0.5, u[1]),
-            noise_db=linear(-22.0, 4.0, u[2]),
+            noise_db=linear(-24.0, 8.0, u[2]),
             noise_centre_hz=geometric(1000.0, 5500.0, u[3]),
             notes_per_s=geometric(2.0, 9.0, u[4]),
             decay=geometric(0.5, 8.0, u[5]),
