@@ -1,0 +1,1 @@
+"""Step `render_videos`: a simulated world's videos as real files."""
