@@ -6,7 +6,8 @@ Rows count from 1, the header not counted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import csv
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -88,6 +89,15 @@ def read_jsonl(path: Path) -> pa.Table:
     return pa.table({name: _json_column([row.get(name) for row in rows]) for name in names})
 
 
+def read_cells(path: Path) -> Iterator[list[str]]:
+    """The cells of each row of a CSV file as they come, header included, however many they are."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        try:
+            yield from csv.reader(file)
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise InvalidRecord(f"{path.name} is not a UTF-8 CSV file: {error}") from error
+
+
 def require(names: Sequence[str], wanted: Sequence[str], path: Path) -> None:
     """Raise `InvalidRecord` for the first wanted column that is not among `names`."""
     missing = [name for name in wanted if name not in names]
@@ -148,6 +158,16 @@ def integer_column(table: pa.Table, name: str, path: Path, *, least: int | None 
 def number_column(table: pa.Table, name: str, path: Path, *, least: float | None = None) -> np.ndarray:
     """float64 [N] of a column in which every cell must be a finite number, at least `least`."""
     return _strict(table, name, path, numbers, "a number", least)
+
+
+def flag_column(table: pa.Table, name: str, path: Path) -> np.ndarray:
+    """bool [N] of a column in which every cell must be 0 or 1."""
+    values = integer_column(table, name, path, least=0)
+    bad = values > 1
+    if bad.any():
+        row = int(bad.argmax())
+        raise InvalidRecord(f"{path.name} column {name!r} row {row + 1}: {values[row]} is neither 0 nor 1")
+    return np.asarray(values, dtype=np.bool_)
 
 
 def id_column(table: pa.Table, name: str, path: Path) -> pa.Array:
