@@ -1,0 +1,21 @@
+"""Every failure of the operator's surface by name; the message says what, which value, what to do next."""
+
+
+class RaptError(Exception):
+    """Root of the named failures of `rapt`; the CLI prints it as one line."""
+
+
+class InvalidSettings(RaptError):
+    """A configuration file or variable with an unknown key or a value that is not allowed."""
+
+
+class PortInUse(RaptError):
+    """A port that the stack needs is held by another process."""
+
+
+class ServiceFailed(RaptError):
+    """A process of the laptop's stack that ended, or did not answer, before its deadline."""
+
+
+class MissingProgram(RaptError):
+    """A program or package that the laptop's stack needs is not installed."""

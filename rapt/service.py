@@ -1,0 +1,226 @@
+"""One long-running process of the laptop's stack: start it detached, find it again, stop exactly it.
+
+A pid file holds the process's id and its start time, so that an id which the system gave to another
+process since then is never taken for ours and never signalled.
+"""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from rapt.errors import PortInUse, ServiceFailed
+
+POLL_S = 0.02
+SAME_START_S = 1.0
+INHERITED = ("PATH", "HOME", "TMPDIR", "LANG", "TZ")
+
+
+@dataclass(frozen=True)
+class Service:
+    """What to run and how to know that it works.
+
+    `environment` is all that the process gets beside PATH, HOME, TMPDIR, LANG and TZ. `ready` makes one real
+    request and tells whether it was answered.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    ports: tuple[int, ...]
+    address: str
+    data: Path
+    ready: Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class ServiceStatus:
+    """What runs now; the figures are 0 and `pid` is None when it does not."""
+
+    name: str
+    running: bool
+    pid: int | None
+    address: str
+    memory_bytes: int
+    data_bytes: int
+    uptime_s: float
+    log: Path
+
+
+def start(service: Service, run_folder: Path, deadline_s: float) -> bool:
+    """Start the service in a session of its own and wait until it is ready; False when it runs already.
+
+    Raises PortInUse, or ServiceFailed with the end of the log when it ends or is not ready by `deadline_s`.
+    """
+    process = find(service.name, run_folder)
+    began = process is None
+    if process is None:
+        for port in service.ports:
+            refuse_used_port(service.name, port)
+        process = _spawn(service, run_folder)
+    give_up_at = time.monotonic() + deadline_s
+    while not service.ready():
+        if not _alive(process):
+            pid_file(service.name, run_folder).unlink(missing_ok=True)
+            raise ServiceFailed(
+                f"{service.name} ended while starting: {_last_words(service.name, run_folder)}"
+            )
+        if time.monotonic() > give_up_at:
+            if began:
+                stop(service.name, run_folder, grace_s=1.0)
+            raise ServiceFailed(
+                f"{service.name} does not answer at {service.address} after {deadline_s:g} s: "
+                f"{_last_words(service.name, run_folder)}"
+            )
+        time.sleep(POLL_S)
+    return began
+
+
+def stop(name: str, run_folder: Path, grace_s: float) -> bool:
+    """End the service: SIGTERM, then SIGKILL after `grace_s`; False when it does not run."""
+    process = find(name, run_folder)
+    if process is not None:
+        try:
+            process.send_signal(signal.SIGTERM)
+            process.wait(grace_s)
+        except psutil.TimeoutExpired:
+            process.kill()
+            process.wait()
+        except psutil.NoSuchProcess:
+            pass
+    pid_file(name, run_folder).unlink(missing_ok=True)
+    return process is not None
+
+
+def find(name: str, run_folder: Path) -> psutil.Process | None:
+    """The running process that the pid file means, or None: no file, ended, or the id is another's now."""
+    try:
+        noted = json.loads(pid_file(name, run_folder).read_text())
+        process = psutil.Process(int(noted["pid"]))
+        same = abs(process.create_time() - float(noted["started_at_s"])) < SAME_START_S
+    except (FileNotFoundError, json.JSONDecodeError, KeyError, TypeError, ValueError, psutil.NoSuchProcess):
+        return None
+    return process if same and _alive(process) else None
+
+
+def status(service: Service, run_folder: Path) -> ServiceStatus:
+    """What runs, its memory, the size of its data, and since when."""
+    process = find(service.name, run_folder)
+    memory_bytes, uptime_s = 0, 0.0
+    if process is not None:
+        try:
+            memory_bytes = process.memory_info().rss
+            uptime_s = max(0.0, time.time() - process.create_time())
+        except psutil.NoSuchProcess:
+            process = None
+    return ServiceStatus(
+        name=service.name,
+        running=process is not None,
+        pid=process.pid if process else None,
+        address=service.address,
+        memory_bytes=memory_bytes,
+        data_bytes=folder_bytes(service.data),
+        uptime_s=uptime_s,
+        log=log_file(service.name, run_folder),
+    )
+
+
+def refuse_used_port(name: str, port: int) -> None:
+    """Raise PortInUse, naming the holder where the system tells it, unless the loopback port is free."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+            return
+        except OSError as error:
+            reason = error.strerror
+    holder = port_holder(port)
+    by = f"is held by {holder}: end it" if holder else f"cannot be taken ({reason}): end what holds it"
+    raise PortInUse(f"port {port}, which {name} needs, {by}, or set object_store_port to another")
+
+
+def port_holder(port: int) -> str | None:
+    """`name (pid N)` of the process that listens on the port, when the system tells."""
+    try:
+        for connection in psutil.net_connections("tcp"):
+            if connection.laddr and connection.laddr.port == port and connection.status == psutil.CONN_LISTEN:
+                return (
+                    f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
+                    if connection.pid
+                    else None
+                )
+    except (psutil.AccessDenied, psutil.NoSuchProcess):
+        return None
+    return None
+
+
+def pid_file(name: str, run_folder: Path) -> Path:
+    """Where the pid and start time of a service are noted."""
+    return run_folder / f"{name}.pid"
+
+
+def log_file(name: str, run_folder: Path) -> Path:
+    """Where a service's output goes; the one of the run before is kept as `.1`."""
+    return run_folder / f"{name}.log"
+
+
+def folder_bytes(folder: Path) -> int:
+    """Disk space taken by the files in a folder, in bytes; files that vanish meanwhile count as 0."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += (Path(parent) / name).lstat().st_blocks * 512
+            except FileNotFoundError:
+                continue
+    return total
+
+
+def _spawn(service: Service, run_folder: Path) -> psutil.Process:
+    run_folder.mkdir(parents=True, exist_ok=True)
+    service.data.mkdir(parents=True, exist_ok=True)
+    log = log_file(service.name, run_folder)
+    if log.exists():
+        shutil.move(log, log.with_suffix(".log.1"))
+    environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    writing = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    pid = os.posix_spawn(
+        service.command[0],
+        service.command,
+        {**environment, **service.environment},
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, str(log), writing, 0o600),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+        setsid=True,
+    )
+    process = psutil.Process(pid)
+    noted = pid_file(service.name, run_folder)
+    part = noted.with_suffix(".pid.part")
+    part.write_text(json.dumps({"pid": pid, "started_at_s": process.create_time()}))
+    part.replace(noted)
+    return process
+
+
+def _alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _last_words(name: str, run_folder: Path) -> str:
+    log = log_file(name, run_folder)
+    try:
+        lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    except FileNotFoundError:
+        lines = []
+    return f"{lines[-1][:300] if lines else 'it wrote nothing'} (log: {log})"

@@ -1,0 +1,68 @@
+"""Real services that tests share: one SeaweedFS a session, on loopback ports that were free."""
+
+import random
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rapt.errors import PortInUse, ServiceFailed
+from rapt.seaweed import PORTS, Credentials, credentials, seaweed
+from rapt.service import Service, start, stop
+from wire.objects import ObjectStore
+
+
+def free_ports() -> int:
+    """The first of ten neighbouring loopback ports that are free, below those that the system hands out."""
+    while True:
+        first = random.randrange(10_000, 32_000 - PORTS)
+        try:
+            for port in range(first, first + PORTS):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        return first
+
+
+def start_store(folder: Path, keys: Credentials) -> Service:
+    """A started SeaweedFS in `folder`, on other ports when somebody takes the ones found first."""
+    for attempt in range(5):
+        service = seaweed(folder / "data", free_ports(), keys, "rapt")
+        try:
+            start(service, folder / "run", deadline_s=60)
+            return service
+        except (PortInUse, ServiceFailed):
+            if attempt == 4:
+                raise
+    raise AssertionError
+
+
+@pytest.fixture(scope="session")
+def object_store_env(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """A running object store, as the environment that `ObjectStore.from_env` reads."""
+    folder = tmp_path_factory.mktemp("object_store")
+    keys = credentials(folder / "credentials.json")
+    service = start_store(folder, keys)
+    yield {
+        "RAPT_S3_ENDPOINT": service.address,
+        "RAPT_S3_BUCKET": "rapt",
+        "AWS_ACCESS_KEY_ID": keys.access_key,
+        "AWS_SECRET_ACCESS_KEY": keys.secret_key,
+    }
+    stop(service.name, folder / "run", grace_s=5)
+
+
+@pytest.fixture(scope="session")
+def object_store(object_store_env: dict[str, str]) -> ObjectStore:
+    """A client of the session's object store; its bucket is shared, so use keys of your own."""
+    return ObjectStore.from_env(object_store_env)
+
+
+@pytest.fixture
+def in_object_store_env(object_store_env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> ObjectStore:
+    """The process's environment leads to the session's object store, as in a pipeline's task."""
+    for name, value in object_store_env.items():
+        monkeypatch.setenv(name, value)
+    return ObjectStore.from_env()
