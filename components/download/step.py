@@ -1,0 +1,192 @@
+"""Videos by address or path into the object store, and the catalogue of those that came.
+
+What came once is written down in the store (`downloads/<sha256 of the address>.json`), so that a second run
+asks the server only whether the file changed, and a page's video is not asked for again.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import file_digest
+from pathlib import Path
+
+import msgspec
+
+from components.download.probe import duration_s
+from components.download.table import Item, read_items
+from components.errors import TooManyRejected
+from components.progress import track
+from interest.catalog import Catalog
+from interest.errors import InvalidRecord, InvalidSetting, InvalidVideo
+from interest.records import Rejected, Video
+from wire.errors import CacheUnwritable, FetchError, ForbiddenUrl, ObjectNotFound, TooLarge
+from wire.fetch import NotModified, Policy, Validators, fetch
+from wire.fetch.transfer import part_name
+from wire.objects import ObjectStore
+
+
+class Done(msgspec.Struct, frozen=True):
+    """What is remembered of a download; no address, since addresses may carry secrets."""
+
+    sha256: str
+    duration_s: float
+    validators: Validators
+    caption: str = ""
+    published_at_ms: int = 0
+
+
+@dataclass(frozen=True)
+class Downloader:
+    """Brings one item into the store; `received_bytes` of each is what came over the network for it."""
+
+    store: ObjectStore
+    policy: Policy
+    base: Path
+    parts: Path
+    allow_local_paths: bool
+
+    def bring(self, item: Item) -> tuple[Video, int]:
+        """The item's catalogue record and the bytes received; raises what `run` turns into a reason."""
+        done, received = self._from_web(item.url) if item.url else (self._from_disk(item.path), 0)
+        video = Video(
+            video_id=item.video_id or done.sha256[:16],
+            uri=self.store.uri(_key(done.sha256)),
+            caption=item.caption or done.caption,
+            duration_s=done.duration_s,
+            published_at_ms=item.published_at_ms or done.published_at_ms,
+            topic=item.topic,
+        )
+        return video, received
+
+    def _from_disk(self, name: str) -> Done:
+        if not self.allow_local_paths:
+            raise ForbiddenUrl(
+                "column path: local files are switched off; set allow_local_paths or give a url"
+            )
+        path = self.base / name
+        if not path.is_file():
+            raise InvalidRecord(f"column path: {name!r} is no file; paths are relative to the list's folder")
+        if path.stat().st_size > self.policy.max_bytes:
+            raise TooLarge(
+                f"{path.stat().st_size} bytes, the limit is {self.policy.max_bytes}; raise max_bytes"
+            )
+        return self._keep(path)
+
+    def _from_web(self, url: str) -> tuple[Done, int]:
+        before = self._remembered(url)
+        if before is not None and not before.validators:
+            return before, 0
+        with tempfile.TemporaryDirectory(dir=self.parts) as folder:
+            known = before.validators if before else None
+            got = fetch(url, Path(folder) / "media", self.policy, parts=self.parts, known=known)
+            if isinstance(got, NotModified):
+                assert before is not None  # noqa: S101  only known validators can be confirmed
+                return before, 0
+            done = self._keep(got.path, got.validators, got.caption, got.published_at_ms)
+        self.store.put_bytes(_note_key(url), msgspec.json.encode(done))
+        return done, got.received_bytes
+
+    def _remembered(self, url: str) -> Done | None:
+        """What an earlier run brought from this address, if its bytes are still in the store."""
+        try:
+            done = msgspec.json.decode(self.store.get_bytes(_note_key(url)), type=Done)
+        except (ObjectNotFound, msgspec.DecodeError):
+            return None
+        fits = done.duration_s <= self.policy.max_duration_s
+        return done if fits and self.store.exists(_key(done.sha256)) else None
+
+    def _keep(
+        self, path: Path, validators: Validators | None = None, caption: str = "", published_at_ms: int = 0
+    ) -> Done:
+        """Put a file that is a video within the limits into the store, once per content."""
+        seconds = duration_s(path)
+        if seconds > self.policy.max_duration_s:
+            limit = self.policy.max_duration_s
+            raise TooLarge(f"{seconds:.0f} s long, the limit is {limit:.0f}; raise max_duration_s to take it")
+        with path.open("rb") as file:
+            digest = file_digest(file, "sha256").hexdigest()
+        if not self.store.exists(_key(digest)):
+            self.store.put_file(_key(digest), path)
+        return Done(digest, seconds, validators or Validators(), caption, published_at_ms)
+
+
+def run(
+    videos: Path,
+    catalog: Path,
+    *,
+    max_failed_share: float = 0.5,
+    max_bytes: int = 512 << 20,
+    max_duration_s: float = 3600.0,
+    timeout_s: float = 900.0,
+    idle_timeout_s: float = 20.0,
+    rate_limit_bytes_s: int = 0,
+    retries: int = 4,
+    backoff_s: float = 0.5,
+    allow_private: bool | Sequence[str] = False,
+    allow_local_paths: bool = True,
+) -> dict[str, int]:
+    """Download the videos of a list (columns in README.md) and write the catalogue folder `catalog`.
+
+    A video without an id gets the first 16 hex digits of its content's sha256. An item that fails lands in
+    `rejected.jsonl`. Returns the counts `videos`, `rejected` and `received_bytes`. Raises `InvalidRecord`
+    for a list that is no list, `TooManyRejected` above `max_failed_share`, `CacheUnwritable`, and the named
+    failures of the object store. Partial downloads stay in the cache folder for the next run.
+    """
+    if not 0 <= max_failed_share <= 1:
+        raise InvalidSetting(f"max_failed_share={max_failed_share} is not between 0 and 1")
+    policy = Policy(
+        max_bytes=max_bytes, max_duration_s=max_duration_s, rate_limit_bytes_s=rate_limit_bytes_s,
+        timeout_s=timeout_s, idle_timeout_s=idle_timeout_s, retries=retries, backoff_s=backoff_s,
+        allow_private=allow_private,
+    )  # fmt: skip
+    items, rejected = read_items(videos)
+    parts = cache_folder() / "downloads"
+    try:
+        parts.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CacheUnwritable(f"cannot make {parts}: {error.strerror}; change RAPT_CACHE_DIR") from None
+    downloader = Downloader(ObjectStore.from_env(), policy, videos.resolve().parent, parts, allow_local_paths)
+    kept: dict[str, Video] = {}
+    received = 0
+    for item in track(items, "download", len(items), "videos"):
+        try:
+            video, size = downloader.bring(item)
+        except (FetchError, InvalidVideo, InvalidRecord) as error:
+            rejected.append(Rejected(item=item.name, reason=f"{type(error).__name__}: {error}"))
+            continue
+        received += size
+        if video.video_id in kept:
+            reason = f"InvalidRecord: video_id {video.video_id!r} came before; the first one is kept"
+            rejected.append(Rejected(item=item.name, reason=reason))
+        else:
+            kept[video.video_id] = video
+    _check_share(len(kept), rejected, max_failed_share)
+    Catalog(tuple(kept.values()), tuple(rejected)).write(catalog)
+    return {"videos": len(kept), "rejected": len(rejected), "received_bytes": received}
+
+
+def cache_folder() -> Path:
+    """Where partial downloads live: RAPT_CACHE_DIR, else `rapt` under the user's cache folder."""
+    own = os.environ.get("RAPT_CACHE_DIR")
+    return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rapt"
+
+
+def _check_share(kept: int, rejected: Sequence[Rejected], max_failed_share: float) -> None:
+    total = kept + len(rejected)
+    if kept == 0 or len(rejected) > max_failed_share * total:
+        worst = "; ".join(f"{r.item}: {r.reason}" for r in rejected[:3])
+        raise TooManyRejected(
+            f"{len(rejected)} of {total} videos were rejected, the limit is a share of {max_failed_share}; "
+            f"mend the list or raise max_failed_share. First: {worst}"
+        )
+
+
+def _key(digest: str) -> str:
+    return f"videos/{digest}"
+
+
+def _note_key(url: str) -> str:
+    return f"downloads/{part_name(url)}.json"

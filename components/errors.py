@@ -1,0 +1,9 @@
+"""Every failure of a component by name; the message says what, which value, and what to do next."""
+
+
+class ComponentError(Exception):
+    """Root of the named failures of `components`; the CLI prints it as one line."""
+
+
+class TooManyRejected(ComponentError):
+    """A step could use too small a share of its items."""
