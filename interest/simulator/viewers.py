@@ -115,7 +115,8 @@ def simulate(
     belief = HonestFilter(viewers, latents)
     policy = _Policy(latents, np.random.default_rng([seed, 4]))
     rng = np.random.default_rng([seed, 5])
-    clock = _starts(viewers, p, rng)
+    clock, late = _starts(viewers, p, rng)
+    gap_median_h = p.session_gap_median_h * np.where(late, p.late_viewers_gap, 1.0)
     fresh = np.ones(viewers, bool)
     columns: list[tuple[NDArray, ...]] = []  # type: ignore[type-arg]
     for step in range(events_per_viewer):
@@ -129,7 +130,7 @@ def simulate(
         fresh = crowd.leaves()
         pause = np.where(
             fresh,
-            3_600_000 * rng.lognormal(np.log(p.session_gap_median_h), p.session_gap_sigma, viewers),
+            3_600_000 * rng.lognormal(np.log(gap_median_h), p.session_gap_sigma),
             1000 * rng.uniform(0.5, 4.0, viewers),
         )
         clock = clock + outcome[3] + pause.astype(np.int64)
@@ -138,11 +139,11 @@ def simulate(
     return Impressions(*(np.column_stack(column) for column in zip(*columns, strict=True)))
 
 
-def _starts(viewers: int, p: WorldParams, rng: np.random.Generator) -> Ints:
-    """First moments: most viewers early, `late_viewers_share` of them only near the end (cold viewers)."""
+def _starts(viewers: int, p: WorldParams, rng: np.random.Generator) -> tuple[Ints, Bools]:
+    """First moments, and who is late: `late_viewers_share` come near the end (cold viewers) and return sooner."""
     late = rng.random(viewers) < p.late_viewers_share
-    fraction = np.where(late, rng.uniform(p.late_from, 0.95, viewers), rng.uniform(0.0, 0.35, viewers))
-    return p.start_ms + (fraction * p.horizon_days * 86_400_000).astype(np.int64)
+    fraction = np.where(late, rng.uniform(p.late_from, 0.9, viewers), rng.uniform(0.0, 0.5, viewers))
+    return p.start_ms + (fraction * p.horizon_days * 86_400_000).astype(np.int64), late
 
 
 class _Policy:

@@ -58,9 +58,10 @@ class WorldParams:
 
     start_ms: int = 1_790_000_000_000
     horizon_days: float = 14.0
-    session_gap_median_h: float = 20.0
+    session_gap_median_h: float = 24.0
     session_gap_sigma: float = 0.6
-    late_viewers_share: float = 0.08
+    late_viewers_share: float = 0.05
+    late_viewers_gap: float = 0.25
     late_videos_share: float = 0.12
     late_from: float = 0.8
 

@@ -1,0 +1,211 @@
+"""Second stage: the fusion learns from whole stretches of viewers' lives, every impression in them a sample.
+
+Content embeddings are computed once; a step gathers those it needs. One causal pass over a stretch of
+100 events serves all of the impressions that fall into it, where a naive design encodes the viewer and
+every candidate anew for each sample.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from interest.datasets.samples import Dataset, Split
+from interest.datasets.windows import Histories, before, cut, moments
+from interest.errors import NotEnoughData
+from interest.history import HISTORY, log_length
+from interest.models.fusion_predictor import FusionPredictor, Scores
+from interest.training.content import binary_loss
+from interest.training.fit import Stage, decay_groups, fit
+from interest.training.settings import TrainSettings
+
+VALIDATION_TARGETS = 3000
+SCORE_BATCH = 256
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class _Stretches:
+    """B stretches of viewers' feedback, each with its targets, padded to N: `weight` 0 marks padding."""
+
+    histories: Histories
+    visible: Tensor
+    now: Tensor
+    video: Tensor
+    position: Tensor
+    engaged: Tensor
+    weight: Tensor
+
+
+@dataclass(frozen=True)
+class Content:
+    """What the fusion knows of the catalogue: `embeddings` [V, M, E], `present` [V, M], `log_length` [V]."""
+
+    embeddings: Tensor
+    present: Tensor
+    log_length: Tensor
+
+    @staticmethod
+    def of(dataset: Dataset, embeddings: NDArray[np.float32], present: NDArray[np.bool_]) -> Content:
+        return Content(
+            torch.from_numpy(embeddings), torch.from_numpy(present), torch.from_numpy(log_length(dataset.duration_s))
+        )
+
+
+def train_fusion(dataset: Dataset, content: Content, settings: TrainSettings, stage: Stage) -> FusionPredictor:
+    """The calibrated fusion predictor, at its best validated weights."""
+    if not len(dataset.rows(Split.VALIDATION)):
+        raise NotEnoughData("no impression falls into the validation tenth of the time; the log is too short")
+    torch.manual_seed(settings.seed)
+    model = FusionPredictor(settings.fusion)
+    trained = np.unique(dataset.targets.video[dataset.rows(Split.TRAIN)])
+    _standardise(model, content, trained)
+    targets = _TrainTargets(dataset)
+    chosen = _spread(dataset.rows(Split.VALIDATION), VALIDATION_TARGETS)
+
+    def batches(epoch: int) -> list[Ints]:
+        order = np.random.default_rng([stage.seed, 12, epoch]).permutation(targets.viewers)
+        return [order[i : i + settings.batch] for i in range(0, len(order), settings.batch)]
+
+    def loss(viewers: Ints) -> Tensor:
+        stretches = targets.stretches(viewers)
+        scores = _score(model, content, stretches)
+        log_chance = (scores.log_look + torch.nn.functional.logsigmoid(scores.logit))[stretches.weight]
+        return binary_loss(log_chance, stretches.engaged[stretches.weight])
+
+    def validate() -> float:
+        return _loss(*logits(model, dataset, content, chosen), dataset.targets.engaged[chosen])
+
+    optimizer = torch.optim.AdamW(decay_groups(model, settings.weight_decay), lr=settings.rate, betas=(0.9, 0.98))
+    fit(stage, model, optimizer, batches, loss, validate)
+    calibrate(model, dataset, content)
+    return model
+
+
+def logits(
+    model: FusionPredictor, dataset: Dataset, content: Content, rows: Ints
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(logit, log e(position)) of target rows, each with its own history exactly as serving sees it."""
+    model.eval()
+    out = np.empty((2, len(rows)))
+    with torch.no_grad():
+        table = model.content(content.embeddings, content.present)
+        for i in range(0, len(rows), SCORE_BATCH):
+            chosen = rows[i : i + SCORE_BATCH]
+            histories, visible, now = before(dataset, chosen)
+            state = model.encode_viewer(
+                gather(model, table, torch.from_numpy(histories.video)),
+                torch.from_numpy(histories.kind),
+                torch.from_numpy(histories.outcome),
+                torch.from_numpy(visible),
+                torch.from_numpy(now),
+            )
+            video = torch.from_numpy(dataset.targets.video[chosen])[:, None]
+            position = torch.from_numpy(dataset.targets.position[chosen])[:, None]
+            scores = model.score(state, table[video], content.log_length[video], position)
+            out[:, i : i + SCORE_BATCH] = torch.stack([scores.logit[:, 0], scores.log_look[:, 0]]).numpy()
+    return out[0], out[1]
+
+
+def gather(model: FusionPredictor, table: Tensor, video: Tensor) -> Tensor:
+    """Rows of the content table; an unknown video (-1) has every modality missing."""
+    return torch.where((video >= 0)[..., None, None], table[video.clamp(min=0)], model.missing)
+
+
+def calibrate(model: FusionPredictor, dataset: Dataset, content: Content) -> None:
+    """Platt scaling of the logit on the validation split (Platt 1999), baked into the model."""
+    rows = dataset.rows(Split.VALIDATION)
+    model.calibration.copy_(torch.tensor([1.0, 0.0]))
+    logit, look = (torch.from_numpy(column) for column in logits(model, dataset, content, rows))
+    engaged = torch.from_numpy(dataset.targets.engaged[rows]).double()
+    line = torch.tensor([1.0, 0.0], dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([line], max_iter=50, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = binary_loss(look + torch.nn.functional.logsigmoid(line[0] * logit + line[1]), engaged)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    if torch.isfinite(line).all() and line[0] > 0:
+        model.calibration.copy_(line.detach().float())
+
+
+class _TrainTargets:
+    """Training targets by viewer, and stretches of viewers' lives cut around them."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+        rows = dataset.rows(Split.TRAIN)
+        self.rows = rows
+        viewer = dataset.targets.viewer[rows]
+        self.start = np.searchsorted(viewer, np.arange(len(dataset.users) + 1))
+        self.viewers = np.flatnonzero(np.diff(self.start))
+
+    def stretches(self, viewers: Ints) -> _Stretches:
+        """At most HISTORY events a viewer, cut at random; targets inside see only the stretch's own past."""
+        data, columns = self.dataset, self.dataset.targets
+        first, end = data.feedback_start[viewers], data.feedback_start[viewers + 1]
+        spare = np.maximum(end - first - HISTORY, 0)
+        shift = (torch.rand(len(viewers)).numpy() * (spare + 1)).astype(np.int64)
+        start = first + np.minimum(shift, spare)
+        chosen = [
+            rows[(columns.visible[rows] >= offset) & (columns.visible[rows] <= offset + HISTORY)]
+            for rows, offset in zip((self.rows[self.start[v] : self.start[v + 1]] for v in viewers), start - first,
+                                    strict=True)
+        ]  # fmt: skip
+        most = max(len(rows) for rows in chosen)
+        padded = np.stack([np.pad(rows, (0, most - len(rows)), constant_values=-1) for rows in chosen])
+        real = padded >= 0
+        flat = np.maximum(padded, 0)
+        visible = np.where(real, columns.visible[flat] - (start - first)[:, None], 0)
+        now = moments(data, flat.ravel(), np.repeat(start, most)).reshape(len(viewers), most, 2)
+        return _Stretches(
+            histories=cut(data, start, np.minimum(start + HISTORY, end)),
+            visible=torch.from_numpy(visible),
+            now=torch.from_numpy(now),
+            video=torch.from_numpy(columns.video[flat]),
+            position=torch.from_numpy(columns.position[flat]),
+            engaged=torch.from_numpy(columns.engaged[flat]).float(),
+            weight=torch.from_numpy(real),
+        )
+
+
+def _score(model: FusionPredictor, content: Content, stretches: _Stretches) -> Scores:
+    """Scores of all targets of a batch of stretches; only the videos in it are adapted."""
+    past = torch.from_numpy(stretches.histories.video)
+    used, place = torch.unique(torch.cat([past.flatten().clamp(min=0), stretches.video.flatten()]), return_inverse=True)
+    table = model.content(content.embeddings[used], content.present[used])
+    split = past.numel()
+    past_row = torch.where(past >= 0, place[:split].view(past.shape), -1)
+    state = model.encode_viewer(
+        gather(model, table, past_row),
+        torch.from_numpy(stretches.histories.kind),
+        torch.from_numpy(stretches.histories.outcome),
+        stretches.visible,
+        stretches.now,
+    )
+    candidates = table[place[split:].view(stretches.video.shape)]
+    return model.score(state, candidates, content.log_length[stretches.video], stretches.position)
+
+
+def _standardise(model: FusionPredictor, content: Content, rows: Ints) -> None:
+    embeddings = content.embeddings[rows]
+    model.embedding_mean.copy_(embeddings.mean(0))
+    model.embedding_spread.copy_(embeddings.std(0, unbiased=False).clamp(min=1e-3))
+
+
+def _loss(logit: NDArray[np.float64], look: NDArray[np.float64], engaged: NDArray[np.bool_]) -> float:
+    log_chance = torch.from_numpy(look) + torch.nn.functional.logsigmoid(torch.from_numpy(logit))
+    return binary_loss(log_chance, torch.from_numpy(engaged).double()).item()
+
+
+def _spread(rows: Ints, most: int) -> Ints:
+    """At most `most` of the rows, evenly spread."""
+    return rows[np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(np.int64)]
