@@ -1,0 +1,82 @@
+"""What code a step stands on: its own source, all of ours that it imports, and the versions of what it imports of others."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import sys
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from importlib.util import find_spec
+from pathlib import Path
+
+OURS = ("components", "interest", "wire")
+
+
+@functools.cache
+def code_digest(module: str) -> str:
+    """sha256 over every module of ours that `module` reaches by its imports, wherever in the source they stand."""
+    seen: dict[str, Path] = {}
+    foreign: set[str] = set()
+    todo = [module]
+    while todo:
+        name = todo.pop()
+        path = _source(name)
+        if name in seen or path is None:
+            continue
+        seen[name] = path
+        todo.extend(_parents(name))
+        for imported in _imports(name, path):
+            if imported.split(".")[0] in OURS:
+                todo.append(imported)
+            else:
+                foreign.add(imported.split(".")[0])
+    parts = [f"{name}:{hashlib.sha256(path.read_bytes()).hexdigest()}" for name, path in sorted(seen.items())]
+    parts += [f"{name}=={number}" for name, number in sorted(_versions(foreign))]
+    return hashlib.sha256("\n".join([f"python {sys.version_info[:2]}", *parts]).encode()).hexdigest()
+
+
+def _imports(name: str, path: Path) -> Iterator[str]:
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parent = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*parent, base] if base else parent)
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names if base.split(".")[0] in OURS)
+
+
+def _source(name: str) -> Path | None:
+    """The file of a module of ours; None for what is no module (a name imported from one) or not ours."""
+    if name.split(".")[0] not in OURS:
+        return None
+    try:
+        spec = find_spec(name)
+    except ModuleNotFoundError:
+        return None
+    return Path(spec.origin) if spec and spec.origin else None
+
+
+def _parents(name: str) -> list[str]:
+    pieces = name.split(".")
+    return [".".join(pieces[:count]) for count in range(1, len(pieces))]
+
+
+def _versions(modules: set[str]) -> Iterator[tuple[str, str]]:
+    owners = _distributions()
+    for module in modules - set(sys.stdlib_module_names):
+        for distribution in sorted(set(owners.get(module, ()))):
+            try:
+                yield distribution, version(distribution)
+            except PackageNotFoundError:
+                continue
+
+
+@functools.cache
+def _distributions() -> dict[str, list[str]]:
+    return dict(packages_distributions())
