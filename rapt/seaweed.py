@@ -1,48 +1,23 @@
-"""SeaweedFS as the laptop's object store: credentials in a private file, loopback only, bounded memory."""
+"""SeaweedFS as the laptop's object store: loopback only, bounded memory, no telemetry."""
 
-import json
-import os
-import secrets
 import shutil
 import sysconfig
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from rapt.errors import InvalidSettings, MissingProgram
+from rapt.credentials import Credentials
+from rapt.errors import MissingProgram
 from rapt.service import Service
+from rapt.settings import STORE_PORTS
 from wire.errors import ObjectStoreUnavailable
 from wire.objects import ObjectStore
 
-PORTS = 10
+NAME = "object-store"
+PORT_SETTING = "object_store_port"
 
 
-@dataclass(frozen=True)
-class Credentials:
-    """What signs S3 requests."""
-
-    access_key: str
-    secret_key: str
-
-
-def credentials(path: Path) -> Credentials:
-    """The credentials in the file, which is made with mode 0600 and random ones when it is not there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    made = Credentials(secrets.token_hex(10), secrets.token_urlsafe(30))
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    part.touch(0o600, exist_ok=False)
-    part.write_text(json.dumps(asdict(made)))
-    try:
-        os.link(part, path)
-    except FileExistsError:
-        path.chmod(0o600)
-    finally:
-        part.unlink()
-    try:
-        return Credentials(**json.loads(path.read_text()))
-    except (ValueError, TypeError) as error:
-        raise InvalidSettings(
-            f"{path} does not hold an access_key and a secret_key: remove it and run `rapt up`"
-        ) from error
+def ports(first: int) -> tuple[int, ...]:
+    """The S3 port and those of the inner servers."""
+    return tuple(range(first, first + STORE_PORTS))
 
 
 def weed() -> str:
@@ -55,7 +30,7 @@ def weed() -> str:
 
 def seaweed(data: Path, port: int, credentials: Credentials, bucket: str, memory_mib: int = 256) -> Service:
     """The SeaweedFS service: S3 at `port`, its inner servers at the nine ports after it, all on loopback."""
-    inner = range(port + 1, port + PORTS)
+    inner = ports(port)[1:]
     names = ("s3.port.grpc", "master.port", "master.port.grpc", "volume.port", "volume.port.grpc",
              "filer.port", "filer.port.grpc", "admin.port", "admin.port.grpc")  # fmt: skip
     address = f"http://127.0.0.1:{port}"
@@ -69,7 +44,7 @@ def seaweed(data: Path, port: int, credentials: Credentials, bucket: str, memory
         return True
 
     return Service(
-        name="object-store",
+        name=NAME,
         command=(
             weed(),
             "-logtostderr=true",
@@ -90,7 +65,8 @@ def seaweed(data: Path, port: int, credentials: Credentials, bucket: str, memory
             "AWS_SECRET_ACCESS_KEY": credentials.secret_key,
             "GOMEMLIMIT": f"{memory_mib}MiB",
         },
-        ports=(port, *inner),
+        ports=ports(port),
+        port_setting=PORT_SETTING,
         address=address,
         data=data,
         ready=ready,

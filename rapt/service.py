@@ -35,6 +35,7 @@ class Service:
     command: tuple[str, ...]
     environment: Mapping[str, str]
     ports: tuple[int, ...]
+    port_setting: str
     address: str
     data: Path
     ready: Callable[[], bool]
@@ -63,7 +64,7 @@ def start(service: Service, run_folder: Path, deadline_s: float) -> bool:
     began = process is None
     if process is None:
         for port in service.ports:
-            refuse_used_port(service.name, port)
+            refuse_used_port(service.name, service.port_setting, port)
         process = _spawn(service, run_folder)
     give_up_at = time.monotonic() + deadline_s
     while not service.ready():
@@ -132,7 +133,7 @@ def status(service: Service, run_folder: Path) -> ServiceStatus:
     )
 
 
-def refuse_used_port(name: str, port: int) -> None:
+def refuse_used_port(name: str, setting: str, port: int) -> None:
     """Raise PortInUse, naming the holder where the system tells it, unless the loopback port is free."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -143,7 +144,7 @@ def refuse_used_port(name: str, port: int) -> None:
             reason = error.strerror
     holder = port_holder(port)
     by = f"is held by {holder}: end it" if holder else f"cannot be taken ({reason}): end what holds it"
-    raise PortInUse(f"port {port}, which {name} needs, {by}, or set object_store_port to another")
+    raise PortInUse(f"port {port}, which {name} needs, {by}, or set {setting} to another")
 
 
 def port_holder(port: int) -> str | None:
@@ -212,7 +213,7 @@ def _spawn(service: Service, run_folder: Path) -> psutil.Process:
 
 def _alive(process: psutil.Process) -> bool:
     try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
 

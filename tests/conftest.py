@@ -7,18 +7,20 @@ from pathlib import Path
 
 import pytest
 
+from rapt.credentials import Credentials, credentials
 from rapt.errors import PortInUse, ServiceFailed
-from rapt.seaweed import PORTS, Credentials, credentials, seaweed
+from rapt.seaweed import seaweed
 from rapt.service import Service, start, stop
+from rapt.settings import STORE_PORTS
 from wire.objects import ObjectStore
 
 
 def free_ports() -> int:
     """The first of ten neighbouring loopback ports that are free, below those that the system hands out."""
     while True:
-        first = random.randrange(10_000, 32_000 - PORTS)
+        first = random.randrange(10_000, 32_000 - STORE_PORTS)
         try:
-            for port in range(first, first + PORTS):
+            for port in range(first, first + STORE_PORTS):
                 with socket.socket() as probe:
                     probe.bind(("127.0.0.1", port))
         except OSError:

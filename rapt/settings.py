@@ -1,0 +1,160 @@
+"""All settings of Rapt in one class: defaults < `$RAPT_HOME/config.toml` < `./rapt.toml` < RAPT_* variables.
+
+RAPT_OBJECT_STORE_PORT=9000 rapt up
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from rapt.credentials import credentials
+from rapt.errors import InvalidSettings
+
+PREFIX = "RAPT_"
+STORE_PORTS = 10
+AWS_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operator may set; `home` by the variable RAPT_HOME only, the others also in a file."""
+
+    home: Annotated[Path, Meta(description="Folder of data, credentials, logs and pid files.")]
+    s3_endpoint: Annotated[
+        str, Meta(pattern="^(https?://[^/]+)?$", description="An S3 of your own; empty: the embedded store.")
+    ] = ""
+    s3_bucket: Annotated[
+        str, Meta(pattern="^[a-z0-9][a-z0-9.-]{2,62}$", description="Bucket of all that Rapt stores.")
+    ] = "rapt"
+    s3_region: Annotated[str, Meta(min_length=1, description="Region that requests are signed for.")] = (
+        "us-east-1"
+    )
+    s3_deadline_s: Annotated[
+        float, Meta(ge=0, le=3600, description="Seconds to keep trying after a request's first failure.")
+    ] = 30.0
+    object_store_port: Annotated[
+        int,
+        Meta(
+            ge=1024,
+            le=65535 - STORE_PORTS,
+            description="Embedded store: S3 port; it takes the next nine too.",
+        ),
+    ] = 8333
+    object_store_memory_mib: Annotated[
+        int, Meta(ge=64, le=65536, description="Embedded store: memory that it aims to stay under, in MiB.")
+    ] = 256
+    start_deadline_s: Annotated[
+        float, Meta(gt=0, le=3600, description="Seconds for a process of the stack to become ready.")
+    ] = 60.0
+    stop_grace_s: Annotated[
+        float, Meta(gt=0, le=3600, description="Seconds from SIGTERM to SIGKILL in `rapt down`.")
+    ] = 10.0
+
+    @property
+    def run_folder(self) -> Path:
+        """Pid files, logs and the lock of the laptop's stack."""
+        return self.home / "run"
+
+    @property
+    def credentials_file(self) -> Path:
+        """The embedded store's credentials, mode 0600."""
+        return self.home / "credentials.json"
+
+    @property
+    def embedded_endpoint(self) -> str:
+        """Where the embedded store answers."""
+        return f"http://127.0.0.1:{self.object_store_port}"
+
+    @property
+    def embedded(self) -> bool:
+        """Whether objects lie in the store that `rapt up` starts."""
+        return self.s3_endpoint in {"", self.embedded_endpoint}
+
+    def environment(self) -> dict[str, str]:
+        """What a component's process needs to reach the object store.
+
+        Raises InvalidSettings when an S3 of your own is set and the AWS_* variables are not.
+        """
+        if self.embedded:
+            keys = credentials(self.credentials_file)
+            signed = dict(zip(AWS_KEYS, (keys.access_key, keys.secret_key), strict=True))
+        else:
+            signed = {name: os.environ.get(name, "") for name in AWS_KEYS}
+            if not all(signed.values()):
+                raise InvalidSettings(
+                    f"s3_endpoint = {self.s3_endpoint!r} needs {' and '.join(AWS_KEYS)} to be set"
+                )
+        return {
+            **signed,
+            "AWS_DEFAULT_REGION": self.s3_region,
+            "RAPT_HOME": str(self.home),
+            "RAPT_S3_ENDPOINT": self.s3_endpoint or self.embedded_endpoint,
+            "RAPT_S3_BUCKET": self.s3_bucket,
+            "RAPT_S3_DEADLINE_S": f"{self.s3_deadline_s:g}",
+        }
+
+
+def load(variables: Mapping[str, str] | None = None, folder: Path | None = None) -> Settings:
+    """The settings of this user in this folder.
+
+    Raises InvalidSettings naming the file or variable, the key, the value and what is allowed.
+    """
+    variables = os.environ if variables is None else variables
+    home = _home(variables)
+    values: dict[str, Any] = {}
+    for path in (home / "config.toml", (folder or Path.cwd()) / "rapt.toml"):
+        values |= _from_file(path)
+    values |= _from_variables(variables)
+    return Settings(**values, home=home)
+
+
+def _home(variables: Mapping[str, str]) -> Path:
+    if variables.get("RAPT_HOME"):
+        return Path(variables["RAPT_HOME"]).expanduser().absolute()
+    data = variables.get("XDG_DATA_HOME")
+    return (Path(data) if data else Path.home() / ".local" / "share").absolute() / "rapt"
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        table = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidSettings(f"{path} is not TOML: {error}") from error
+    for key in table:
+        if key not in _fields():
+            near = difflib.get_close_matches(key, _fields(), 1)
+            known = f"did you mean {near[0]}?" if near else f"known are {', '.join(_fields())}"
+            raise InvalidSettings(f"{path}: unknown setting {key}: {known}")
+    return {key: _checked(f"{path}: {key}", key, value, strict=True) for key, value in table.items()}
+
+
+def _from_variables(variables: Mapping[str, str]) -> dict[str, Any]:
+    names = {PREFIX + key.upper(): key for key in _fields()}
+    for name in variables:
+        near = difflib.get_close_matches(name, names, 1, cutoff=0.9) if name.startswith(PREFIX) else []
+        if near and name not in names:
+            raise InvalidSettings(f"unknown variable {name}: did you mean {near[0]}?")
+    return {
+        key: _checked(name, key, variables[name], strict=False)
+        for name, key in names.items()
+        if variables.get(name)
+    }
+
+
+def _fields() -> dict[str, Any]:
+    return {field.name: field.type for field in msgspec.structs.fields(Settings) if field.name != "home"}
+
+
+def _checked(where: str, key: str, value: Any, *, strict: bool) -> Any:
+    try:
+        return msgspec.convert(value, _fields()[key], strict=strict)
+    except msgspec.ValidationError as error:
+        allowed = str(error)[:1].lower() + str(error)[1:]
+        raise InvalidSettings(f"{where} = {value!r} is not allowed: {allowed}") from error
