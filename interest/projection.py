@@ -1,4 +1,4 @@
-"""A map of embeddings in two dimensions by t-SNE; new points find their place and the old stay where they are.
+"""A map of embeddings in two dimensions by t-SNE; new points find their place, old ones stay where they are.
 
 t-SNE: van der Maaten and Hinton, JMLR 2008; the implementation and the placing of new points: openTSNE
 (Poličar, Stražar and Zupan, 2019). Distances between far groups on the map mean nothing; neighbours do.
