@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from interest.history import HISTORY
 from interest.models.content_model import ContentEncoders
-from interest.models.fusion_predictor import MODALITIES, FusionPredictor, ViewerState
+from interest.models.fusion_predictor import FusionPredictor, ViewerState
+from interest.models.names import MODALITIES
 from interest.models.video_encoder import PretrainedVideoEncoder, VideoEncoder
 
 OPSET = 20

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from interest.models.audio_encoder import AudioEncoder
-from interest.models.fusion_predictor import MODALITIES, examination
+from interest.models.fusion_predictor import examination
+from interest.models.names import MODALITIES
 from interest.models.text_encoder import TextEncoder
 from interest.models.user_embedding import UserEmbedding
 from interest.models.video_encoder import VideoBackbone, make_video_encoder

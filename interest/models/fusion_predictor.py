@@ -16,11 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from interest.models.names import MODALITIES
 from interest.models.user_sequence_encoder import UserSequenceEncoder
-
-MODALITIES = ("video", "audio", "text")
-TERMS = ("viewer", "length", *MODALITIES)
-"""The additive terms of the logit, in the order of `Scores.contributions`."""
 
 
 @dataclass(frozen=True)

@@ -115,13 +115,19 @@ def sample_videos(count: int, seed: int, params: WorldParams = REFERENCE) -> Vid
     )
 
 
-def latents_of(catalog: Catalog, known: dict[str, int], latents: VideoLatents) -> VideoLatents:
-    """Latents of every catalogue row: the rendered videos' own (`known`: id to row), others by their id's hash.
+def video_id(row: int) -> str:
+    """Id of a rendered video."""
+    return f"sim-{row:05d}"
+
+
+def latents_of(catalog: Catalog, latents: VideoLatents) -> VideoLatents:
+    """Latents of every catalogue row: the rendered videos' own, others by their id's hash.
 
     A real clip has no latent truth, so one is fixed for it: viewers then react to it consistently, and
     no model can learn that reaction from its pixels.
     """
     params = latents.params
+    known = {video_id(row): row for row in range(len(latents))}
     theta, q, length = [], [], []
     for video in catalog:
         if (row := known.get(video.video_id)) is not None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from interest.datasets.samples import Dataset, Split
 from interest.errors import NotEnoughData
 from interest.models.content_model import ContentEncoders, ContentFactorisation
-from interest.models.fusion_predictor import MODALITIES
+from interest.models.names import MODALITIES
 from interest.training.features import FeatureArrays
 from interest.training.fit import Stage, decay_groups, fit
 from interest.training.settings import TrainSettings

@@ -1,0 +1,26 @@
+"""Put a model that passed the gate where serving finds it: `models/<digest>/`, with its figures in the bundle."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from pathlib import Path
+
+from interest.bundle import MANIFEST, open_bundle, read_manifest, seal
+from wire.models import publish_bundle
+from wire.objects import ObjectStore
+
+
+def run(model: Path, report: Path, dataset: Path, bundle: Path) -> dict[str, str]:
+    """Write the final bundle into the folder `bundle`, upload it, and the dataset it learned from; returns its digest."""
+    open_bundle(model)
+    manifest, _ = read_manifest(model)
+    shutil.copytree(model, bundle)
+    (bundle / MANIFEST).unlink()
+    shutil.copy(report / "report.json", bundle / "metrics.json")
+    figures = json.loads((report / "report.json").read_text())
+    digest = seal(bundle, {**manifest, "metrics": figures["slices"]["all"]})
+    store = ObjectStore.from_env()
+    publish_bundle(store, bundle, digest, dataset, published_at_ms=int(time.time() * 1000))
+    return {"digest": digest, "uri": store.uri(f"models/{digest}/")}

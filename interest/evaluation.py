@@ -1,0 +1,197 @@
+"""How good predictions are, as a share of what is knowable, with intervals; and the gate before publishing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Ints = NDArray[np.int64]
+
+CALIBRATION_BINS = 15
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A value and its bootstrap interval; NaN where it is undefined (one class only)."""
+
+    value: float
+    low: float
+    high: float
+
+
+def auc(chance: Floats, engaged: Bools) -> float:
+    """Chance that an engaged impression ranks above another: the Mann-Whitney statistic, ties count half."""
+    positives = int(engaged.sum())
+    negatives = len(engaged) - positives
+    if not positives or not negatives:
+        return float("nan")
+    _, place, count = np.unique(chance, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(count) - (count - 1) / 2.0)[place]
+    return float((ranks[engaged].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+
+
+def gauc(chance: Floats, engaged: Bools, viewer: Ints) -> float:
+    """AUC within each viewer, weighted by impressions (Zhou et al. 2018); viewers with one class do not count."""
+    order = np.argsort(viewer, kind="stable")
+    chance, engaged = chance[order], engaged[order]
+    bounds = np.flatnonzero(np.diff(viewer[order], prepend=-1, append=-1))
+    total = weight = 0.0
+    for first, last in zip(bounds[:-1], bounds[1:], strict=True):
+        value = auc(chance[first:last], engaged[first:last])
+        if not np.isnan(value):
+            total, weight = total + value * (last - first), weight + (last - first)
+    return total / weight if weight else float("nan")
+
+
+def normalised_entropy(chance: Floats, engaged: Bools) -> float:
+    """Log loss over that of always predicting the mean (He et al. 2014); 1 knows nothing, lower is better."""
+    rate = engaged.mean()
+    if rate in (0.0, 1.0):
+        return float("nan")
+    p = np.clip(chance, 1e-9, 1 - 1e-9)
+    loss = -np.where(engaged, np.log(p), np.log1p(-p)).mean()
+    return float(loss / -(rate * np.log(rate) + (1 - rate) * np.log(1 - rate)))
+
+
+def expected_calibration_error(chance: Floats, engaged: Bools) -> float:
+    """Mean distance of predicted from actual rate over bins of equal size (Naeini et al. 2015)."""
+    bins = np.array_split(np.argsort(chance, kind="stable"), CALIBRATION_BINS)
+    gaps = [abs(chance[rows].mean() - engaged[rows].mean()) * len(rows) for rows in bins if len(rows)]
+    return float(sum(gaps) / len(chance))
+
+
+def predicted_over_actual(chance: Floats, engaged: Bools) -> float:
+    """Sum of predictions over the number of engagements; 1 is right on the whole."""
+    return float(chance.sum() / engaged.sum()) if engaged.any() else float("nan")
+
+
+def share(value: float, ceiling: float, nothing: float) -> float:
+    """How much of what is knowable was reached: 0 at `nothing`, 1 at the ceiling."""
+    return (value - nothing) / (ceiling - nothing) if ceiling != nothing else float("nan")
+
+
+def popularity(video: Ints, position: Ints, engaged: Bools, prior: float = 20.0) -> Callable[[Ints, Ints], Floats]:
+    """The baseline to beat: each video's smoothed engagement rate in training, times the position's lift."""
+    rate = engaged.mean() if len(engaged) else 0.5
+    size = int(max(video.max(initial=0), 0)) + 1
+    shown = np.bincount(video, minlength=size)
+    rates = (np.bincount(video, engaged, minlength=size) + prior * rate) / (shown + prior)
+    places = np.bincount(position)
+    lift = (np.bincount(position, engaged) + prior * rate) / ((places + prior) * max(rate, 1e-9))
+
+    def predict(video: Ints, position: Ints) -> Floats:
+        base = np.where(video < size, rates[np.minimum(video, size - 1)], rate)
+        known = np.minimum(position, len(lift) - 1)
+        return np.clip(base * lift[known], 1e-6, 1 - 1e-6)
+
+    return predict
+
+
+def bootstrap(
+    measure: Callable[[Ints], float], groups: Ints, resamples: int, seed: int = 0
+) -> Figure:
+    """A figure over rows, with a percentile interval from resampling whole groups (viewers), not rows.
+
+    `measure(rows)` is called with row numbers, some of them repeated.
+    """
+    order = np.argsort(groups, kind="stable")
+    bounds = np.flatnonzero(np.diff(groups[order], prepend=-1, append=-1))
+    members = np.split(order, bounds[1:-1])
+    rng = np.random.default_rng(seed)
+    values = []
+    for _ in range(resamples):
+        drawn = rng.integers(0, len(members), len(members))
+        values.append(measure(np.concatenate([members[i] for i in drawn])))
+    tail = 100 * (1 - CONFIDENCE) / 2
+    low, high = np.nanpercentile(values, [tail, 100 - tail]) if values else (float("nan"),) * 2
+    return Figure(measure(np.arange(len(groups))), float(low), float(high))
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Predictions of one slice beside outcomes, and the ceilings' where a simulated world knows them."""
+
+    chance: Floats
+    engaged: Bools
+    viewer: Ints
+    baseline: Floats
+    honest: Floats | None = None
+    latent: Floats | None = None
+
+    def take(self, rows: NDArray[np.integer] | Bools) -> Judged:
+        """The same for some of the rows."""
+        return Judged(
+            *(None if column is None else column[rows] for column in vars(self).values())  # type: ignore[arg-type]
+        )
+
+    def __len__(self) -> int:
+        return len(self.engaged)
+
+
+def measure(judged: Judged, resamples: int = 200) -> dict[str, Figure | float]:
+    """Every figure of one slice: quality with intervals, calibration, the baseline, shares of the ceiling."""
+    figures: dict[str, Figure | float] = {
+        "impressions": float(len(judged)),
+        "engaged": float(judged.engaged.mean()) if len(judged) else float("nan"),
+        "gauc": gauc(judged.chance, judged.engaged, judged.viewer),
+        "baseline_auc": auc(judged.baseline, judged.engaged),
+        "baseline_ne": normalised_entropy(judged.baseline, judged.engaged),
+    }
+    measures: dict[str, Callable[[Judged], float]] = {
+        "auc": lambda j: auc(j.chance, j.engaged),
+        "ne": lambda j: normalised_entropy(j.chance, j.engaged),
+        "ece": lambda j: expected_calibration_error(j.chance, j.engaged),
+        "predicted_over_actual": lambda j: predicted_over_actual(j.chance, j.engaged),
+    }
+    if judged.honest is not None and judged.latent is not None:
+        figures["honest_auc"] = auc(judged.honest, judged.engaged)
+        figures["honest_ne"] = normalised_entropy(judged.honest, judged.engaged)
+        figures["latent_auc"] = auc(judged.latent, judged.engaged)
+        measures["share_auc"] = _share_auc
+        measures["share_ne"] = _share_ne
+    for name, function in measures.items():
+        figures[name] = bootstrap(lambda rows, f=function: f(judged.take(rows)), judged.viewer, resamples)  # type: ignore[misc]
+    return figures
+
+
+def _share_auc(judged: Judged) -> float:
+    assert judged.honest is not None  # noqa: S101
+    return share(auc(judged.chance, judged.engaged), auc(judged.honest, judged.engaged), 0.5)
+
+
+def _share_ne(judged: Judged) -> float:
+    assert judged.honest is not None  # noqa: S101
+    ne = normalised_entropy
+    return share(ne(judged.chance, judged.engaged), ne(judged.honest, judged.engaged), 1.0)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a model may be published, and in words why not."""
+
+    publish: bool
+    reasons: tuple[str, ...]
+
+
+def gate(figures: Mapping[str, Figure | float], *, max_ece: float = 0.03, max_bias: float = 0.1) -> Verdict:
+    """A model must beat popularity in both AUC and entropy, and be calibrated, or it is held back."""
+    auc_, ne, ece, bias = (_value(figures[name]) for name in ("auc", "ne", "ece", "predicted_over_actual"))
+    base_auc, base_ne = _value(figures["baseline_auc"]), _value(figures["baseline_ne"])
+    checks = (
+        (auc_ > base_auc, f"AUC {auc_:.4f} does not beat popularity's {base_auc:.4f}"),
+        (ne < base_ne, f"normalised entropy {ne:.4f} does not beat popularity's {base_ne:.4f}"),
+        (ece <= max_ece, f"calibration error {ece:.4f} is above {max_ece}"),
+        (abs(bias - 1) <= max_bias, f"predicted/actual {bias:.3f} is further than {max_bias} from 1"),
+    )
+    reasons = tuple(reason for passed, reason in checks if not passed)
+    return Verdict(not reasons, reasons)
+
+
+def _value(figure: Figure | float) -> float:
+    return figure.value if isinstance(figure, Figure) else figure

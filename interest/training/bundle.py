@@ -1,0 +1,104 @@
+"""The whole training run, from samples and features to an unsealed bundle folder."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from interest.bundle import CatalogueTable, write_catalogue
+from interest.datasets.samples import Dataset
+from interest.export import export_graphs
+from interest.models.content_model import ContentEncoders
+from interest.models.fusion_predictor import FusionPredictor
+from interest.models.names import TERMS
+from interest.training.content import encode, train_content
+from interest.training.features import FeatureArrays
+from interest.training.fit import Stage
+from interest.training.fusion import Content, train_fusion
+from interest.training.settings import TrainSettings
+
+Reporter = Callable[[str, str], Callable[[int, int], None]]
+"""Given (label, unit), a callback (done, total)."""
+
+
+def train_bundle(
+    dataset: Dataset,
+    features: FeatureArrays,
+    settings: TrainSettings,
+    folder: Path,
+    *,
+    checkpoints: Path | None = None,
+    report: Reporter | None = None,
+) -> dict[str, Any]:
+    """Train both stages, write graphs, weights and catalogue into `folder`; returns what the manifest should say.
+
+    With `checkpoints`, a run that was killed goes on where its last finished epoch left it, to the same result.
+    """
+    _be_deterministic(settings)
+    tell = report or (lambda label, unit: lambda done, total: None)
+    content_stage = Stage("content", settings.seed, settings.content_epochs, settings.patience, checkpoints,
+                          tell("content encoders", "batches"))  # fmt: skip
+    encoders = train_content(dataset, features, settings, content_stage)
+    embeddings = encode(encoders, features, np.arange(len(features)))
+    content = Content.of(dataset, embeddings, features.present)
+    fusion_stage = Stage("fusion", settings.seed, settings.epochs, settings.patience, checkpoints,
+                         tell("fusion", "batches"))  # fmt: skip
+    fusion = train_fusion(dataset, content, settings, fusion_stage)
+    _write(folder, dataset, features, encoders, fusion, content)
+    return {
+        "terms": TERMS,
+        "fusion": settings.fusion.to_dict(),
+        "settings": {name: value for name, value in asdict(settings).items() if name != "fusion"},
+        "calibration": dict(zip(("scale", "shift"), fusion.calibration.tolist(), strict=True)),
+        "features": {name: list(getattr(features, name).shape[1:]) for name in ("frames", "mfcc", "text")},
+    }
+
+
+def load_modules(arrays: dict[str, torch.Tensor], manifest: dict[str, Any]) -> tuple[ContentEncoders, FusionPredictor]:
+    """The torch modules of a bundle again, from its weights: for explaining and for training on."""
+    from interest.models.fusion_predictor import FusionConfig
+    from interest.models.video_encoder import VideoBackbone
+
+    config = FusionConfig(**manifest["fusion"])
+    encoders = ContentEncoders(
+        VideoBackbone(manifest["settings"]["backbone"]), config.embedding, manifest["features"]["mfcc"][1]
+    )
+    fusion = FusionPredictor(config)
+    for prefix, module in (("encoders.", encoders), ("fusion.", fusion)):
+        part = {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
+        module.load_state_dict(part)
+        module.eval()
+    return encoders, fusion
+
+
+def _write(
+    folder: Path, dataset: Dataset, features: FeatureArrays, encoders: ContentEncoders, fusion: FusionPredictor,
+    content: Content,
+) -> None:  # fmt: skip
+    folder.mkdir(parents=True, exist_ok=True)
+    windows, frames, size = features.frames.shape[1:4]
+    export_graphs(folder, encoders, fusion, frames=(windows, frames, size), mfcc=tuple(features.mfcc.shape[1:]),
+                  text=features.text.shape[1])  # fmt: skip
+    weights = {f"encoders.{name}": value for name, value in encoders.state_dict().items()}
+    weights |= {f"fusion.{name}": value for name, value in fusion.state_dict().items()}
+    save_file({name: value.contiguous() for name, value in weights.items()}, folder / "weights.safetensors")
+    with torch.no_grad():
+        table = fusion.content(content.embeddings, content.present)
+    write_catalogue(
+        folder,
+        CatalogueTable(dataset.videos, table.numpy(), dataset.duration_s, fusion.missing.detach().numpy()),
+    )
+
+
+def _be_deterministic(settings: TrainSettings) -> None:
+    torch.set_num_threads(settings.threads)
+    torch.use_deterministic_algorithms(True)
+    random.seed(settings.seed)
+    torch.manual_seed(settings.seed)

@@ -1,0 +1,101 @@
+"""The model store: bundles under `models/<digest>/`, the data each learned from under `datasets/<digest>/`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from interest.bundle import MANIFEST, Bundle, open_bundle
+from interest.errors import InvalidBundle
+from wire.errors import ObjectNotFound
+from wire.objects import ObjectStore
+
+LATEST = "models/latest.json"
+
+
+@dataclass(frozen=True)
+class Published:
+    """One model in the store."""
+
+    digest: str
+    published_at_ms: int
+    metrics: dict[str, object]
+
+
+def publish_bundle(store: ObjectStore, bundle: Path, digest: str, dataset: Path, *, published_at_ms: int) -> None:
+    """Upload a sealed bundle and its dataset; the manifest goes last, so that a bundle is seen whole or not at all."""
+    manifest = json.loads((bundle / MANIFEST).read_text())
+    for file in sorted(p for p in dataset.rglob("*") if p.is_file()):
+        store.put_file(f"datasets/{manifest['data']['dataset']}/{file.relative_to(dataset).as_posix()}", file)
+    for name in manifest["files"]:
+        store.put_file(f"models/{digest}/{name}", bundle / name)
+    store.put_file(f"models/{digest}/{MANIFEST}", bundle / MANIFEST)
+    pointer = {"digest": digest, "published_at_ms": published_at_ms}
+    store.put_bytes(f"models/{digest}.json", json.dumps(pointer).encode())
+    store.put_bytes(LATEST, json.dumps(pointer).encode())
+
+
+def latest(store: ObjectStore) -> str:
+    """Digest of the model published last; raises `ObjectNotFound` when there is none."""
+    digest: str = json.loads(store.get_bytes(LATEST))["digest"]
+    return digest
+
+
+def list_models(store: ObjectStore) -> list[Published]:
+    """Every published model, the newest first."""
+    found = []
+    for key in store.list("models/"):
+        if key == LATEST or not key.endswith(".json") or key.count("/") != 1:
+            continue
+        pointer = json.loads(store.get_bytes(key))
+        manifest = json.loads(store.get_bytes(f"models/{pointer['digest']}/{MANIFEST}"))
+        found.append(Published(pointer["digest"], pointer["published_at_ms"], manifest.get("metrics", {})))
+    return sorted(found, key=lambda model: -model.published_at_ms)
+
+
+def resolve(store: ObjectStore, prefix: str) -> str:
+    """The one published digest that begins with `prefix`; raises `InvalidBundle` when none or several do."""
+    matches = [model.digest for model in list_models(store) if model.digest.startswith(prefix)]
+    if len(matches) != 1:
+        what = "no published model" if not matches else f"{len(matches)} published models"
+        raise InvalidBundle(f"{what} begin with {prefix!r}; see them with: rapt models")
+    return matches[0]
+
+
+def fetch_bundle(store: ObjectStore, digest: str, cache: Path) -> Bundle:
+    """A bundle on disk, every byte checked; a damaged copy in the cache is fetched once more."""
+    folder = cache / "models" / digest
+    if folder.exists():
+        try:
+            return open_bundle(folder, digest)
+        except InvalidBundle:
+            shutil.rmtree(folder)
+    partial = folder.with_name(f"{digest}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    _download(store, f"models/{digest}/", partial)
+    bundle = open_bundle(partial, digest)
+    partial.replace(folder)
+    return Bundle(folder, bundle.digest, bundle.manifest)
+
+
+def fetch_dataset(store: ObjectStore, digest: str, cache: Path) -> Path:
+    """The dataset folder that a bundle's manifest names."""
+    folder = cache / "datasets" / digest
+    if not folder.exists():
+        partial = folder.with_name(f"{digest}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        _download(store, f"datasets/{digest}/", partial)
+        partial.replace(folder)
+    return folder
+
+
+def _download(store: ObjectStore, prefix: str, folder: Path) -> None:
+    keys = list(store.list(prefix))
+    if not keys:
+        raise ObjectNotFound(f"nothing lies under {store.uri(prefix)}; publish again, or see: rapt models")
+    for key in keys:
+        path = folder / key.removeprefix(prefix)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        store.get_file(key, path)
