@@ -32,7 +32,7 @@ def credentials(path: Path) -> Credentials:
 
 def _make(path: Path) -> None:
     """Write whole or not at all, and never over a file that another process made meanwhile."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     part.touch(0o600, exist_ok=False)
     part.write_text(json.dumps(asdict(Credentials(secrets.token_hex(10), secrets.token_urlsafe(30)))))

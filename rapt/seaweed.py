@@ -1,5 +1,6 @@
 """SeaweedFS as the laptop's object store: loopback only, bounded memory, no telemetry."""
 
+import hmac
 import shutil
 import sysconfig
 from pathlib import Path
@@ -18,6 +19,16 @@ PORT_SETTING = "object_store_port"
 def ports(first: int) -> tuple[int, ...]:
     """The S3 port and those of the inner servers."""
     return tuple(range(first, first + STORE_PORTS))
+
+
+def inner_keys(credentials: Credentials) -> dict[str, str]:
+    """Keys without which the inner HTTP servers would serve any local user, and any web page in a browser."""
+    key = hmac.digest(credentials.secret_key.encode(), b"seaweed inner servers", "sha256").hex()
+    return {
+        f"WEED_JWT_{server}SIGNING_{reading}KEY": key
+        for server in ("", "FILER_")
+        for reading in ("", "READ_")
+    }
 
 
 def weed() -> str:
@@ -59,11 +70,13 @@ def seaweed(data: Path, port: int, credentials: Credentials, bucket: str, memory
             "-webdav=false",
             "-admin.ui=false",
             "-master.telemetry=false",
+            "-volume.preStopSeconds=0",
         ),
         environment={
             "AWS_ACCESS_KEY_ID": credentials.access_key,
             "AWS_SECRET_ACCESS_KEY": credentials.secret_key,
             "GOMEMLIMIT": f"{memory_mib}MiB",
+            **inner_keys(credentials),
         },
         ports=ports(port),
         port_setting=PORT_SETTING,

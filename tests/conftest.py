@@ -1,7 +1,5 @@
 """Real services that tests share: one SeaweedFS a session, on loopback ports that were free."""
 
-import random
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,21 +9,8 @@ from rapt.credentials import Credentials, credentials
 from rapt.errors import PortInUse, ServiceFailed
 from rapt.seaweed import seaweed
 from rapt.service import Service, start, stop
-from rapt.settings import STORE_PORTS
+from tests.ports import free_ports
 from wire.objects import ObjectStore
-
-
-def free_ports() -> int:
-    """The first of ten neighbouring loopback ports that are free, below those that the system hands out."""
-    while True:
-        first = random.randrange(10_000, 32_000 - STORE_PORTS)
-        try:
-            for port in range(first, first + STORE_PORTS):
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", port))
-        except OSError:
-            continue
-        return first
 
 
 def start_store(folder: Path, keys: Credentials) -> Service:
@@ -53,7 +38,7 @@ def object_store_env(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[
         "AWS_ACCESS_KEY_ID": keys.access_key,
         "AWS_SECRET_ACCESS_KEY": keys.secret_key,
     }
-    stop(service.name, folder / "run", grace_s=5)
+    stop(service.name, folder / "run", grace_s=0.1)
 
 
 @pytest.fixture(scope="session")

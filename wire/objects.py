@@ -270,9 +270,9 @@ class ObjectStore:
                     raise named from error
                 now = time.monotonic()
                 give_up_at = now + self.deadline_s if give_up_at is None else give_up_at
-                if now + pause_s > give_up_at:
+                if now >= give_up_at:
                     raise self._unavailable(verb, key, error) from error
-            time.sleep(pause_s)
+            time.sleep(min(pause_s, give_up_at - now))
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
     def _named(self, verb: str, key: str, error: Exception) -> ObjectStoreError | None:
