@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,8 +28,8 @@ class Catalog:
     def __post_init__(self) -> None:
         index = {video.video_id: row for row, video in enumerate(self.videos)}
         if len(index) != len(self.videos):
-            seen: set[str] = set()
-            twice = next(v.video_id for v in self.videos if v.video_id in seen or seen.add(v.video_id))
+            counts = Counter(video.video_id for video in self.videos)
+            twice = counts.most_common(1)[0][0]
             raise InvalidRecord(f"video_id {twice!r} occurs twice in the catalogue; ids must be unique")
         object.__setattr__(self, "index", index)
 

@@ -63,7 +63,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 def watch_threshold_ms(duration_s: float) -> int:
     """Milliseconds of watching from which a video of that length counts as engaged."""
-    return int(min(duration_s, ENGAGED_WATCH_S) * 1000)
+    return round(min(duration_s, ENGAGED_WATCH_S) * 1000)
 
 
 def engaged(feedback: Iterable[tuple[Kind, int]], duration_s: float) -> bool:

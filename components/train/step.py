@@ -53,8 +53,9 @@ def load_features(videos: tuple[str, ...], folders: tuple[Path, Path, Path], wor
     arrays, present = [], []
     for folder, (name, has) in zip(folders, TENSORS.items(), strict=True):
         for shard in read_jsonl(folder / "shards.jsonl", Shard):
-            if not (cache / shard.blob).exists():
-                store.get_blob(shard.blob, cache / shard.blob)
+            file = cache / f"{shard.blob}.safetensors"
+            if not file.exists():
+                store.get_blob(shard.blob, file)
         features = FeatureSet(folder, cache)
         arrays.append(features.save(name, videos, work / f"{name}.npy"))
         present.append(features.save(has, videos, work / f"{has}.npy").astype(bool))

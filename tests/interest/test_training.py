@@ -1,0 +1,220 @@
+"""Training: the same bundle twice, the same bundle after a kill, and a bundle that refuses to lie."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from interest.bundle import MANIFEST, Bundle, open_bundle, seal, weights
+from interest.datasets.samples import Split
+from interest.datasets.windows import before
+from interest.errors import InvalidBundle, InvalidSetting, NotEnoughData
+from interest.history import Feedback
+from interest.scoring import Scorer
+from interest.training.bundle import load_modules, train_bundle
+from interest.training.settings import TrainSettings
+from tests.interest.worlds import signal_features, small_world
+
+SETTINGS = TrainSettings(seed=3, threads=1, content_epochs=2, epochs=2, content_batch=16, batch=16)
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from interest.bundle import seal
+from interest.training.bundle import train_bundle
+from tests.interest.test_training import SETTINGS
+from tests.interest.worlds import signal_features, small_world
+latents, _, _, samples = small_world()
+def report(label, unit):
+    def tell(done, total):
+        print(label, done, total, flush=True)
+    return tell
+folder, checkpoints = Path(sys.argv[1]), Path(sys.argv[2])
+about = train_bundle(samples, signal_features(latents), SETTINGS, folder, checkpoints=checkpoints, report=report)
+print("digest", seal(folder, about), flush=True)
+"""
+
+
+def start(folder: Path, checkpoints: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(folder), str(checkpoints)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        env=os.environ | {"PYTHONWARNINGS": "ignore"},
+    )
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    latents, _, _, samples = small_world()
+    folder = tmp_path_factory.mktemp("model") / "bundle"
+    about = train_bundle(samples, signal_features(latents), SETTINGS, folder)
+    return open_bundle(folder, seal(folder, about))
+
+
+def test_a_run_killed_in_its_second_stage_ends_in_the_same_bundle(bundle: Bundle, tmp_path: Path) -> None:
+    killed = start(tmp_path / "first", tmp_path / "checkpoints")
+    assert killed.stdout is not None
+    for line in killed.stdout:
+        label, done, total = line.rsplit(" ", 2)
+        if label == "fusion" and int(done) > int(total) // 2:
+            os.kill(killed.pid, signal.SIGKILL)
+            break
+    assert killed.wait() == -signal.SIGKILL
+    killed.stdout.close()
+    resumed, _ = start(tmp_path / "second", tmp_path / "checkpoints").communicate(timeout=240)
+    first_done = next(int(line.split()[-2]) for line in resumed.splitlines() if line.startswith("fusion"))
+    assert first_done > 1, "the resumed run began its second stage anew"
+    assert resumed.splitlines()[-1] == f"digest {bundle.digest}"
+
+
+def test_onnx_gives_what_torch_gives(bundle: Bundle) -> None:
+    _, _, _, samples = small_world()
+    arrays = {name: torch.from_numpy(value) for name, value in weights(bundle).items()}
+    encoders, fusion = load_modules(arrays, dict(bundle.manifest))
+    scorer, rows = Scorer(bundle), samples.rows(Split.TEST)[:64]
+    histories, visible, now = before(samples, rows)
+    candidates = np.random.default_rng(0).integers(-1, 60, (len(rows), 7))
+    position = np.ones_like(candidates)
+    made = scorer.score(
+        video=histories.video, kind=histories.kind, outcome=histories.outcome, length=visible, now=now,
+        candidates=candidates, position=position,
+    )  # fmt: skip
+    table = torch.from_numpy(scorer.content)
+    with torch.no_grad():
+        state = fusion.encode_viewer(
+            table[histories.video], *(torch.from_numpy(x) for x in (histories.kind, histories.outcome, visible, now))
+        )
+        lengths = torch.from_numpy(np.where(candidates >= 0, 0.0, 0.0).astype(np.float32))
+        from interest.history import log_length
+
+        lengths = torch.from_numpy(log_length(scorer.duration_s[candidates]))
+        expected = fusion.score(state, table[candidates], lengths, torch.from_numpy(position))
+    np.testing.assert_allclose(made.probability, expected.probability.numpy(), atol=1e-4)
+    np.testing.assert_allclose(made.contributions, expected.contributions.numpy(), atol=1e-4)
+    np.testing.assert_allclose(made.contributions.sum(-1), made.logit, atol=1e-4)
+
+
+def test_content_graphs_give_the_catalogues_content(bundle: Bundle) -> None:
+    latents, _, _, _ = small_world()
+    features, table = signal_features(latents), bundle.catalogue()
+    inputs = {"video": features.frames, "audio": features.mfcc, "text": features.text}
+    for number, (modality, array) in enumerate(inputs.items()):
+        graph = onnxruntime.InferenceSession(bundle.graph(f"content_{modality}"))
+        content = graph.run(["content"], {graph.get_inputs()[0].name: np.asarray(array)})[0]
+        there = features.present[:, number]
+        np.testing.assert_allclose(content[there], table.content[there, number], atol=1e-4)
+        np.testing.assert_allclose(table.content[~there, number], table.missing[None, number], atol=1e-6)
+
+
+def test_serving_one_viewer_gives_what_evaluation_gives_in_batches(bundle: Bundle) -> None:
+    _, _, _, samples = small_world()
+    scorer, rows = Scorer(bundle), samples.rows(Split.TEST)[:20]
+    histories, visible, now = before(samples, rows)
+    targets = samples.targets
+    batch = scorer.score(
+        video=histories.video, kind=histories.kind, outcome=histories.outcome, length=visible, now=now,
+        candidates=targets.video[rows][:, None], position=targets.position[rows][:, None],
+    )  # fmt: skip
+    for i, row in enumerate(rows):
+        first = samples.feedback_start[targets.viewer[row]]
+        past = slice(first, first + targets.visible[row])
+        feedback = Feedback(*(column[past] for column in vars(samples.feedback).values()))
+        video, position = targets.video[row : row + 1], targets.position[row : row + 1]
+        single = scorer.predict(feedback, int(targets.ts_ms[row]), video, position)
+        np.testing.assert_allclose(single.probability[0], batch.probability[i], atol=1e-6)
+
+
+def test_an_unknown_viewer_and_an_unknown_video_have_a_prediction(bundle: Bundle) -> None:
+    nothing = Feedback(*(np.zeros(0, np.int64) for _ in range(5)))
+    scorer = Scorer(bundle)
+    made = scorer.predict(nothing, 0, scorer.rows(["sim-00003", "never seen"]), np.array([1, 1]))
+    assert ((made.probability > 0) & (made.probability < 1)).all()
+
+
+def damaged(bundle: Bundle, folder: Path) -> Path:
+    shutil.copytree(bundle.folder, folder)
+    return folder
+
+
+def test_a_changed_byte_is_refused(bundle: Bundle, tmp_path: Path) -> None:
+    folder = damaged(bundle, tmp_path / "b")
+    data = bytearray((folder / "scorer.onnx").read_bytes())
+    data[len(data) // 2] ^= 1
+    (folder / "scorer.onnx").write_bytes(data)
+    with pytest.raises(InvalidBundle, match=r"scorer\.onnx is not what the manifest says"):
+        open_bundle(folder)
+
+
+def test_a_truncated_file_is_refused(bundle: Bundle, tmp_path: Path) -> None:
+    folder = damaged(bundle, tmp_path / "b")
+    data = (folder / "weights.safetensors").read_bytes()
+    (folder / "weights.safetensors").write_bytes(data[:-7])
+    with pytest.raises(InvalidBundle, match="truncated"):
+        open_bundle(folder)
+
+
+def test_a_missing_file_is_refused(bundle: Bundle, tmp_path: Path) -> None:
+    folder = damaged(bundle, tmp_path / "b")
+    (folder / "viewer_encoder.onnx").unlink()
+    with pytest.raises(InvalidBundle, match=r"viewer_encoder\.onnx is missing"):
+        open_bundle(folder)
+
+
+def test_a_file_that_is_not_listed_is_refused(bundle: Bundle, tmp_path: Path) -> None:
+    folder = damaged(bundle, tmp_path / "b")
+    (folder / "extra.bin").write_bytes(b"x")
+    with pytest.raises(InvalidBundle, match=r"extra\.bin"):
+        open_bundle(folder)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": "rapt.bundle/1", "files": 3}', '{"files": {}}'])
+def test_a_broken_manifest_is_no_bundle(bundle: Bundle, tmp_path: Path, text: str) -> None:
+    folder = damaged(bundle, tmp_path / "b")
+    (folder / MANIFEST).write_text(text)
+    with pytest.raises(InvalidBundle):
+        open_bundle(folder)
+
+
+def test_a_foreign_format_and_a_foreign_digest_are_refused(bundle: Bundle, tmp_path: Path) -> None:
+    folder = damaged(bundle, tmp_path / "b")
+    with pytest.raises(InvalidBundle, match="has sha256"):
+        open_bundle(folder, "0" * 64)
+    manifest = json.loads((folder / MANIFEST).read_text()) | {"format": "rapt.bundle/9"}
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(InvalidBundle, match=r"'rapt\.bundle/9'"):
+        open_bundle(folder)
+
+
+def test_a_manifest_may_not_name_files_outside_of_the_bundle(bundle: Bundle, tmp_path: Path) -> None:
+    folder = damaged(bundle, tmp_path / "b")
+    secret = tmp_path / "secret"
+    secret.write_text("x")
+    manifest = json.loads((folder / MANIFEST).read_text())
+    manifest["files"]["../secret"] = {"sha256": "0" * 64, "bytes": 1}
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(InvalidBundle, match="outside of the bundle"):
+        open_bundle(folder)
+
+
+def test_settings_that_make_no_sense_are_refused() -> None:
+    with pytest.raises(InvalidSetting, match="epochs is 0"):
+        TrainSettings(epochs=0)
+
+
+def test_too_few_videos_are_refused() -> None:
+    latents, _, _, samples = small_world(videos=8)
+    with pytest.raises(NotEnoughData, match="videos have impressions in training"):
+        train_bundle(samples, signal_features(latents), SETTINGS, Path("unused"))
