@@ -10,6 +10,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import av
 import cv2
@@ -28,12 +29,20 @@ EPSILON_S = 1e-4
 """Time stamps are rounded to the container's clock: that far a frame counts as being in time."""
 
 
+class Run(NamedTuple):
+    """What is decoded in one go: from a key frame at or before `from_s`, for ascending `times` (seconds)."""
+
+    from_s: float
+    times: list[float]
+
+
 @dataclass(frozen=True)
 class FrameSettings:
     """`windows` times `frames` pictures of `size` pixels a side, `fps` of them a second within a window.
 
     The step is one of time, not of frames, so motion compares between a 12 and a 60 frames a second video.
-    Clips up to `whole_s` seconds without an index of key frames are decoded from their start.
+    A container without an index of key frames is decoded from `whole_s` seconds before a window: groups of
+    pictures are rarely longer.
     """
 
     windows: int = 3
@@ -89,26 +98,22 @@ def _times(duration_s: float, settings: FrameSettings) -> NDArray[np.float64]:
     return starts[:, None] + np.arange(settings.frames) / settings.fps
 
 
-def _runs(stream: VideoStream, times: NDArray[np.float64], settings: FrameSettings) -> list[list[float]]:
-    """Times grouped by what is decoded in one go: windows with no key frame between them belong together."""
+def _runs(stream: VideoStream, times: NDArray[np.float64], settings: FrameSettings) -> list[Run]:
+    """Times grouped by what is decoded in one go: a window seeks only where that saves decoding."""
     key_frames = [e.timestamp * tick_s(stream) for e in stream.index_entries if e.is_keyframe]
-    if not key_frames and times.max() - times.min() <= settings.whole_s:
-        return [sorted(set(times.ravel().tolist()))]
-    runs: list[list[float]] = []
+    runs: list[Run] = []
     for window in times.tolist():
-        last = runs[-1][-1] if runs else -np.inf
-        between = bisect_right(key_frames, window[0]) > bisect_right(key_frames, last)
-        if runs and (window[0] <= last or (key_frames and not between)):
-            runs[-1] = sorted({*runs[-1], *window})
+        before = bisect_right(key_frames, window[0] + EPSILON_S)
+        from_s = key_frames[max(0, before - 1)] if key_frames else window[0] - settings.whole_s
+        if runs and from_s <= runs[-1].times[-1]:
+            runs[-1] = Run(runs[-1].from_s, sorted({*runs[-1].times, *window}))
         else:
-            runs.append(window)
+            runs.append(Run(from_s, window))
     return runs
 
 
-def _read_run(
-    container: InputContainer, stream: VideoStream, times: list[float], size: int
-) -> dict[float, Pixels]:
-    """Time to what is shown then, for ascending times; empty when nothing decodes."""
+def _read_run(container: InputContainer, stream: VideoStream, run: Run, size: int) -> dict[float, Pixels]:
+    """Time to what is shown then, empty when nothing decodes."""
     shown: dict[float, Pixels] = {}
     last: tuple[VideoFrame, Pixels] | None = None
 
@@ -118,10 +123,10 @@ def _read_run(
             last = frame, shrink(frame, size, stream.sample_aspect_ratio)
         return last[1]
 
-    waiting = iter(times)
+    waiting = iter(run.times)
     due = next(waiting, None)
     before: VideoFrame | None = None
-    for time_s, frame in _decode(container, stream, times):
+    for time_s, frame in _decode(container, stream, run):
         while due is not None and due + EPSILON_S < time_s:
             shown[due] = picture(before or frame)
             due = next(waiting, None)
@@ -134,18 +139,16 @@ def _read_run(
     return shown
 
 
-def _decode(
-    container: InputContainer, stream: VideoStream, times: list[float]
-) -> Iterator[tuple[float, VideoFrame]]:
-    """(seconds, frame) in the order shown, from a key frame at or before the first of `times`.
+def _decode(container: InputContainer, stream: VideoStream, run: Run) -> Iterator[tuple[float, VideoFrame]]:
+    """(seconds, frame) in the order shown, from a key frame at or before the first time.
 
     Frames that no time needs and no other frame refers to are left out; damaged packets are passed over.
     """
-    needed = _needed(container, stream, times)
-    _seek(container, stream, times[0])
+    needed = _needed(container, stream, run)
+    _seek(container, stream, run.from_s)
     codec = stream.codec_context
     step_s = float(1 / (stream.average_rate or 25))
-    clock_s = times[0] - step_s
+    clock_s = run.from_s - step_s
     for packet in _packets(container, stream):
         unwanted = needed is not None and packet.pts is not None and packet.pts not in needed
         codec.skip_frame = "NONREF" if unwanted else "DEFAULT"
@@ -158,9 +161,9 @@ def _decode(
             yield clock_s, frame
 
 
-def _needed(container: InputContainer, stream: VideoStream, times: list[float]) -> set[int] | None:
-    """Time stamps of the frames shown at `times`; None when packets carry none."""
-    _seek(container, stream, times[0])
+def _needed(container: InputContainer, stream: VideoStream, run: Run) -> set[int] | None:
+    """Time stamps of the frames shown in a run; None when packets carry none."""
+    _seek(container, stream, run.from_s)
     stamps: list[int] = []
     ticks_per_s = 1 / tick_s(stream)
     for packet in _packets(container, stream):
@@ -169,10 +172,12 @@ def _needed(container: InputContainer, stream: VideoStream, times: list[float]) 
         if packet.pts is None:
             return None
         stamps.append(packet.pts)
-        if packet.dts is not None and packet.dts > (times[-1] + EPSILON_S) * ticks_per_s:
+        if packet.dts is not None and packet.dts > (run.times[-1] + EPSILON_S) * ticks_per_s:
             break
     stamps.sort()
-    return {stamps[max(0, bisect_right(stamps, (t + EPSILON_S) * ticks_per_s) - 1)] for t in times if stamps}
+    return {
+        stamps[max(0, bisect_right(stamps, (t + EPSILON_S) * ticks_per_s) - 1)] for t in run.times if stamps
+    }
 
 
 def _seek(container: InputContainer, stream: VideoStream, time_s: float) -> None:

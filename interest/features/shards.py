@@ -125,13 +125,12 @@ class FeatureSet:
 
     def save(self, name: str, video_ids: Sequence[str], path: Path) -> NDArray[Any]:
         """Write the videos' rows as one .npy file, zeros for those not here; returns its memory map."""
-        array = np.lib.format.open_memmap(
-            path, mode="w+", dtype=self._tensor(0, name).dtype, shape=(len(video_ids), *self.shape(name))
-        )
-        rows = self.rows(video_ids)
-        for start in range(0, len(rows), SHARD_VIDEOS):
-            array[start : start + SHARD_VIDEOS] = self.read(name, rows[start : start + SHARD_VIDEOS])
-        array.flush()
+        rows, dtype = self.rows(video_ids), self._tensor(0, name).dtype
+        header = {"descr": dtype.str, "fortran_order": False, "shape": (len(rows), *self.shape(name))}
+        with path.open("wb") as file:
+            np.lib.format.write_array_header_2_0(file, header)
+            for start in range(0, len(rows), SHARD_VIDEOS):
+                file.write(self.read(name, rows[start : start + SHARD_VIDEOS]).data)
         saved: NDArray[Any] = np.load(path, mmap_mode="r")
         return saved
 

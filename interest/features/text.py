@@ -68,7 +68,7 @@ class TextEncoder:
     def encode(
         self, captions: Sequence[str], on_progress: Callable[[int, int], None] | None = None
     ) -> NDArray[np.float32]:
-        """Embeddings float32 [N, 384], zeros where nothing is left of a caption. `on_progress(done, total)`."""
+        """Embeddings float32 [N, 384], zeros for an empty caption; `on_progress(done, total)`."""
         clean = [normalise(caption, self.settings.characters) for caption in captions]
         distinct = sorted({caption for caption in clean if caption})
         pieces = [encoding.ids for encoding in self._tokenizer.encode_batch(distinct)]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 def window_starts(duration_s: float, windows: int, length_s: float) -> NDArray[np.float64]:
     """Starts in seconds, [windows], ascending: the middles of `windows` equal parts of the room there is.
 
-    Windows overlap in a clip shorter than all of them together; in one shorter than `length_s` all start at 0.
+    They overlap in a clip shorter than all of them together; in one shorter than `length_s` all start at 0.
     """
     room = max(0.0, duration_s - length_s)
     return room * (np.arange(windows) + 0.5) / windows

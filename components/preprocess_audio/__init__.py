@@ -1,0 +1,1 @@
+"""Step `preprocess_audio`: see step.py."""

@@ -1,0 +1,1 @@
+"""Step `preprocess_text`: see step.py."""

@@ -1,0 +1,1 @@
+"""Step `preprocess_video`: see step.py."""
