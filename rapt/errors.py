@@ -19,3 +19,11 @@ class ServiceFailed(RaptError):
 
 class MissingProgram(RaptError):
     """A program or package that the laptop's stack needs is not installed."""
+
+
+class NoModel(RaptError):
+    """A command needs a published model and the store holds none."""
+
+
+class InvalidOption(RaptError):
+    """An option of a command with a value that cannot work; nothing was started."""

@@ -22,6 +22,7 @@ class Published:
     digest: str
     published_at_ms: int
     metrics: dict[str, object]
+    size_bytes: int
 
 
 def publish_bundle(store: ObjectStore, bundle: Path, digest: str, dataset: Path, *, published_at_ms: int) -> None:
@@ -51,7 +52,9 @@ def list_models(store: ObjectStore) -> list[Published]:
             continue
         pointer = json.loads(store.get_bytes(key))
         manifest = json.loads(store.get_bytes(f"models/{pointer['digest']}/{MANIFEST}"))
-        found.append(Published(pointer["digest"], pointer["published_at_ms"], manifest.get("metrics", {})))
+        size_bytes = sum(file["bytes"] for file in manifest["files"].values())
+        metrics = manifest.get("metrics", {})
+        found.append(Published(pointer["digest"], pointer["published_at_ms"], metrics, size_bytes))
     return sorted(found, key=lambda model: -model.published_at_ms)
 
 
