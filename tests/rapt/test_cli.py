@@ -106,11 +106,14 @@ def test_ctrl_c_ends_with_130_and_no_traceback(tmp_path: Path) -> None:
         waiting = subprocess.Popen(
             [RAPT, "up"], env={**os.environ, "RAPT_HOME": str(tmp_path)}, stderr=subprocess.PIPE, text=True
         )
-        seen = psutil.Process(waiting.pid)
-        while not any(file.path.endswith("stack.lock") for file in seen.open_files()):
-            assert waiting.poll() is None
-        waiting.send_signal(signal.SIGINT)
-        _, complaint = waiting.communicate(timeout=60)
+        try:
+            seen = psutil.Process(waiting.pid)
+            while not any(file.path.endswith("stack.lock") for file in seen.open_files()):
+                assert waiting.poll() is None
+            waiting.send_signal(signal.SIGINT)
+            _, complaint = waiting.communicate(timeout=60)
+        finally:
+            waiting.kill()
     assert waiting.returncode == 130
     assert "Traceback" not in complaint
 
