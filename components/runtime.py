@@ -31,11 +31,17 @@ _current: ContextVar[tuple[str, str]] = ContextVar("step")
 
 
 def run_step(
-    name: str, *, inputs: Mapping[str, str], outputs: Mapping[str, str], params: Mapping[str, Any]
+    name: str,
+    *,
+    inputs: Mapping[str, str],
+    outputs: Mapping[str, str],
+    params: Mapping[str, Any],
+    contents: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Run `components.<name>.step.run`, or bring back what it made of the same inputs, parameters and code.
 
-    `inputs` and `outputs` map the argument names of `run` to paths; returns what `run` returned. Heavy
+    `inputs` and `outputs` map the argument names of `run` to paths; returns what `run` returned. `contents`
+    are digests of what `params` only name (a path, an address): part of the key, not passed to `run`. Heavy
     modules are imported only when the step really runs.
     """
     journal = Journal.of(name)
@@ -44,7 +50,9 @@ def run_step(
     try:
         code = code_digest(f"components.{name}.step")
         digests = {argument: tree_digest(Path(path)) for argument, path in inputs.items()}
-        key = _digest({"step": name, "code": code, "inputs": digests, "params": dict(params)})
+        key = _digest(
+            {"step": name, "code": code, "inputs": digests, "params": dict(params), **(contents or {})}
+        )
         store = ObjectStore.from_env()
         targets = {argument: Path(path) for argument, path in outputs.items()}
         result = None if os.environ.get(NO_CACHE) else _restore(store, key, targets)

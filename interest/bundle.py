@@ -19,7 +19,11 @@ from interest.errors import InvalidBundle
 FORMAT = "rapt.bundle/1"
 MANIFEST = "manifest.json"
 GRAPHS = ("viewer_encoder", "scorer", "content_video", "content_audio", "content_text")
-REQUIRED = (*(f"{graph}.onnx" for graph in GRAPHS), "weights.safetensors", "catalogue.safetensors", "catalogue.json")
+REQUIRED = (
+    *(f"{graph}.onnx" for graph in GRAPHS),
+    "weights.safetensors",
+    *(f"{table}.{kind}" for table in ("catalogue", "viewers") for kind in ("safetensors", "json")),
+)
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,15 @@ class CatalogueTable:
     content: NDArray[np.float32]
     duration_s: NDArray[np.float64]
     missing: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class ViewerTable:
+    """The viewers of the training log as vectors: `taste` [U, D] and `bias` [U]; for looking at, not for scoring."""
+
+    user_ids: tuple[str, ...]
+    taste: NDArray[np.float32]
+    bias: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -49,8 +62,22 @@ class Bundle:
         arrays = load_file(self.folder / "catalogue.safetensors")
         ids = tuple(json.loads((self.folder / "catalogue.json").read_text()))
         if len(ids) != len(arrays["content"]):
-            raise InvalidBundle(f"{self.folder.name}: {len(ids)} video ids for {len(arrays['content'])} embeddings")
+            raise InvalidBundle(
+                f"{self.folder.name}: {len(ids)} video ids for {len(arrays['content'])} embeddings"
+            )
         return CatalogueTable(ids, arrays["content"], arrays["duration_s"], arrays["missing"])
+
+    def viewers(self) -> ViewerTable:
+        """The viewers' embeddings as of training."""
+        arrays = load_file(self.folder / "viewers.safetensors")
+        ids = tuple(json.loads((self.folder / "viewers.json").read_text()))
+        return ViewerTable(ids, arrays["taste"], arrays["bias"])
+
+
+def write_viewers(folder: Path, table: ViewerTable) -> None:
+    """Write the two viewer files."""
+    save_file({"taste": table.taste, "bias": table.bias}, folder / "viewers.safetensors")
+    (folder / "viewers.json").write_text(json.dumps(table.user_ids))
 
 
 def write_catalogue(folder: Path, table: CatalogueTable) -> None:
@@ -83,7 +110,9 @@ def open_bundle(folder: Path, digest: str | None = None) -> Bundle:
     """
     manifest, found = read_manifest(folder)
     if digest is not None and found != digest:
-        raise InvalidBundle(f"manifest of {digest[:12]} has sha256 {found[:12]}; fetch the bundle again, do not serve it")
+        raise InvalidBundle(
+            f"manifest of {digest[:12]} has sha256 {found[:12]}; fetch the bundle again, do not serve it"
+        )
     listed = manifest["files"]
     for name in REQUIRED:
         if name not in listed:
@@ -117,9 +146,13 @@ def check_file(folder: Path, name: str, entry: Mapping[str, Any]) -> None:
     if not path.is_file():
         raise InvalidBundle(f"{name} is missing from the bundle; fetch it again")
     if path.stat().st_size != entry["bytes"]:
-        raise InvalidBundle(f"{name} has {path.stat().st_size} bytes, the manifest says {entry['bytes']}: truncated")
+        raise InvalidBundle(
+            f"{name} has {path.stat().st_size} bytes, the manifest says {entry['bytes']}: truncated"
+        )
     if _sha256(path) != entry["sha256"]:
-        raise InvalidBundle(f"{name} is not what the manifest says (sha256 differs): tampered with or damaged")
+        raise InvalidBundle(
+            f"{name} is not what the manifest says (sha256 differs): tampered with or damaged"
+        )
 
 
 def weights(bundle: Bundle) -> dict[str, NDArray[np.generic]]:

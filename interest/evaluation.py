@@ -76,7 +76,9 @@ def share(value: float, ceiling: float, nothing: float) -> float:
     return (value - nothing) / (ceiling - nothing) if ceiling != nothing else float("nan")
 
 
-def popularity(video: Ints, position: Ints, engaged: Bools, prior: float = 20.0) -> Callable[[Ints, Ints], Floats]:
+def popularity(
+    video: Ints, position: Ints, engaged: Bools, prior: float = 20.0
+) -> Callable[[Ints, Ints], Floats]:
     """The baseline to beat: each video's smoothed engagement rate in training, times the position's lift."""
     rate = engaged.mean() if len(engaged) else 0.5
     size = int(max(video.max(initial=0), 0)) + 1
@@ -93,9 +95,7 @@ def popularity(video: Ints, position: Ints, engaged: Bools, prior: float = 20.0)
     return predict
 
 
-def bootstrap(
-    measure: Callable[[Ints], float], groups: Ints, resamples: int, seed: int = 0
-) -> Figure:
+def bootstrap(measure: Callable[[Ints], float], groups: Ints, resamples: int, seed: int = 0) -> Figure:
     """A figure over rows, with a percentile interval from resampling whole groups (viewers), not rows.
 
     `measure(rows)` is called with row numbers, some of them repeated.

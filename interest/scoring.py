@@ -64,7 +64,15 @@ class Scorer:
         )
 
     def score(
-        self, *, video: Ints, kind: Ints, outcome: Floats, length: Ints, now: Floats, candidates: Ints, position: Ints
+        self,
+        *,
+        video: Ints,
+        kind: Ints,
+        outcome: Floats,
+        length: Ints,
+        now: Floats,
+        candidates: Ints,
+        position: Ints,
     ) -> Predictions:
         """B histories as `datasets.windows` cuts them, and candidate rows [B, N]."""
         state = self._viewer.run(

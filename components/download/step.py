@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import file_digest
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import msgspec
 
@@ -114,7 +114,7 @@ class Downloader:
 
 
 def run(
-    videos: Path,
+    videos: Path | str,
     catalog: Path,
     *,
     max_failed_share: float = 0.5,
@@ -130,6 +130,7 @@ def run(
 ) -> dict[str, int]:
     """Download the videos of a list (columns in README.md) and write the catalogue folder `catalog`.
 
+    `videos` is the list's path, or `s3://` in our store, or "" for none: an empty catalogue.
     A video without an id gets the first 16 hex digits of its content's sha256. An item that fails lands in
     `rejected.jsonl`. Returns the counts `videos`, `rejected` and `received_bytes`. Raises `InvalidRecord`
     for a list that is no list, `TooManyRejected` above `max_failed_share`, `CacheUnwritable`, and the named
@@ -142,13 +143,19 @@ def run(
         timeout_s=timeout_s, idle_timeout_s=idle_timeout_s, retries=retries, backoff_s=backoff_s,
         allow_private=allow_private,
     )  # fmt: skip
-    items, rejected = read_items(videos)
+    if not str(videos):
+        Catalog(()).write(catalog)
+        return {"videos": 0, "rejected": 0, "received_bytes": 0}
+    store = ObjectStore.from_env()
+    with tempfile.TemporaryDirectory() as scratch:
+        listed, local = _local(store, str(videos), Path(scratch))
+        items, rejected = read_items(listed)
     parts = cache_folder() / "downloads"
     try:
         parts.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CacheUnwritable(f"cannot make {parts}: {error.strerror}; change RAPT_CACHE_DIR") from None
-    downloader = Downloader(ObjectStore.from_env(), policy, videos.resolve().parent, parts, allow_local_paths)
+    downloader = Downloader(store, policy, listed.resolve().parent, parts, allow_local_paths and local)
     kept: dict[str, Video] = {}
     received = 0
     for item in track(items, "download", len(items), "videos"):
@@ -166,6 +173,17 @@ def run(
     _check_share(len(kept), rejected, max_failed_share)
     Catalog(tuple(kept.values()), tuple(rejected)).write(catalog)
     return {"videos": len(kept), "rejected": len(rejected), "received_bytes": received}
+
+
+def _local(store: ObjectStore, videos: str, scratch: Path) -> tuple[Path, bool]:
+    """The list as a file of this machine, and whether it is one that may name files beside it."""
+    if not videos.startswith("s3://"):
+        if not Path(videos).is_file():
+            raise InvalidSetting(f"videos={videos!r} is no file; give a list's path or s3:// address")
+        return Path(videos), True
+    path = scratch / PurePosixPath(videos).name
+    store.get_file(store.key(videos), path)
+    return path, False
 
 
 def cache_folder() -> Path:

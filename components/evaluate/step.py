@@ -51,7 +51,8 @@ def run(
     verdict = gate(slices["all"])
     place = np.searchsorted(rows, fewer)
     cost = {
-        name: _cost(judged.take(place), chances[f"without {name}"], bootstrap_resamples) for name in MODALITIES
+        name: _cost(judged.take(place), chances[f"without {name}"], bootstrap_resamples)
+        for name in MODALITIES
     }
     content = {
         "model": bundle.digest,
@@ -66,7 +67,9 @@ def run(
     return {"verdict": content["verdict"], "reasons": "; ".join(verdict.reasons), "metrics": main}
 
 
-def predict(scorer: Scorer, samples: Dataset, rows: NDArray[np.int64], advance: Any = None) -> NDArray[np.float64]:
+def predict(
+    scorer: Scorer, samples: Dataset, rows: NDArray[np.int64], advance: Any = None
+) -> NDArray[np.float64]:
     """Chance of engaging for target rows, each with its own history, through the serving path."""
     result = np.empty(len(rows))
     for i in range(0, len(rows), BATCH):
@@ -92,7 +95,10 @@ def _truth(dataset: Path) -> dict[str, NDArray[np.float64]]:
 
 
 def _judged(
-    samples: Dataset, rows: NDArray[np.int64], chance: NDArray[np.float64], truth: dict[str, NDArray[np.float64]]
+    samples: Dataset,
+    rows: NDArray[np.int64],
+    chance: NDArray[np.float64],
+    truth: dict[str, NDArray[np.float64]],
 ) -> Judged:
     targets, train = samples.targets, samples.rows(Split.TRAIN)
     baseline = popularity(targets.video[train], targets.position[train], targets.engaged[train])

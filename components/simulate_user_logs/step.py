@@ -20,7 +20,9 @@ def run(
 ) -> dict[str, int]:
     """Write `events.parquet` and `truth.parquet` into the folder `events`; returns their counts."""
     if viewers < 1 or events_per_viewer < 1:
-        raise InvalidSetting(f"viewers is {viewers} and events_per_viewer {events_per_viewer}; both must be at least 1")
+        raise InvalidSetting(
+            f"viewers is {viewers} and events_per_viewer {events_per_viewer}; both must be at least 1"
+        )
     videos = Catalog.read(catalog)
     latents = latents_of(videos, VideoLatents.read(world))
     log = simulate(latents, viewers, events_per_viewer, seed, reporter("simulate viewers", "steps"))

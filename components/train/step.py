@@ -40,9 +40,15 @@ def run(
     folders = (video_features, audio_features, text_features)
     features = load_features(samples.videos, folders, work)
     settings = TrainSettings(
-        seed=seed, threads=threads, backbone=VideoBackbone(backbone), content_epochs=content_epochs, epochs=epochs
+        seed=seed,
+        threads=threads,
+        backbone=VideoBackbone(backbone),
+        content_epochs=content_epochs,
+        epochs=epochs,
     )
-    about = train_bundle(samples, features, settings, model, checkpoints=work / "checkpoints", report=reporter)
+    about = train_bundle(
+        samples, features, settings, model, checkpoints=work / "checkpoints", report=reporter
+    )
     return {"digest": seal(model, about | {"data": {"dataset": tree_digest(dataset)}})}
 
 

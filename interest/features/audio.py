@@ -15,8 +15,8 @@ from av.container import InputContainer
 from numpy.typing import NDArray
 
 from interest.errors import InvalidSetting
-from interest.features.media import audio_stream, only, open_media, origin_s, playable_s, tick_s
-from interest.features.windows import window_starts
+from interest.features.media import audio_stream, only, open_media, origin_s, tick_s
+from interest.features.windows import placed
 
 if TYPE_CHECKING:
     from torch import nn
@@ -79,7 +79,7 @@ def read_sound(path: Path, settings: AudioSettings) -> Sound | None:
         stream = audio_stream(container)
         if stream is None:
             return None
-        starts = window_starts(playable_s(container), settings.windows, settings.window_s)
+        starts = placed(container, settings.windows, settings.window_s)
         only(container, stream)
         origin = origin_s(container)
         windows = [_read_window(container, stream, origin + start, settings) for start in starts]

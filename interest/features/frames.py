@@ -21,9 +21,9 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from interest.errors import InvalidSetting, InvalidVideo
-from interest.features.media import MAX_PIXELS, only, open_media, origin_s, playable_s, tick_s, video_stream
+from interest.features.media import MAX_PIXELS, only, open_media, origin_s, tick_s, video_stream
 from interest.features.pictures import Pixels, shrink
-from interest.features.windows import window_starts
+from interest.features.windows import placed
 
 EPSILON_S = 1e-4
 """Time stamps are rounded to the container's clock: that far a frame counts as being in time."""
@@ -81,7 +81,8 @@ def read_frames(path: Path, settings: FrameSettings) -> Pixels | None:
         # A pool of processes keeps the cores busy; threads inside of each would only compete.
         codec.thread_type, codec.thread_count = "NONE", 1
         only(container, stream)
-        times = _times(playable_s(container), settings) + origin_s(container)
+        starts = origin_s(container) + placed(container, settings.windows, settings.window_s)
+        times = starts[:, None] + np.arange(settings.frames) / settings.fps
         pictures: dict[float, Pixels] = {}
         for run in _runs(stream, times, settings):
             pictures.update(_read_run(container, stream, run, settings.size))
@@ -90,12 +91,6 @@ def read_frames(path: Path, settings: FrameSettings) -> Pixels | None:
     known = sorted(pictures)
     rows = [pictures[known[max(0, bisect_right(known, t) - 1)]] for t in times.ravel()]
     return np.stack(rows).reshape(*times.shape, settings.size, settings.size, 3)
-
-
-def _times(duration_s: float, settings: FrameSettings) -> NDArray[np.float64]:
-    """Seconds [W, T] at which the clip is looked at."""
-    starts = window_starts(duration_s, settings.windows, settings.window_s)
-    return starts[:, None] + np.arange(settings.frames) / settings.fps
 
 
 def _runs(stream: VideoStream, times: NDArray[np.float64], settings: FrameSettings) -> list[Run]:

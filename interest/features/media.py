@@ -89,6 +89,17 @@ def playable_s(container: InputContainer) -> float:
     return max(0.0, min(present))
 
 
+def key_frames_s(container: InputContainer) -> list[float]:
+    """Seconds from the clip's beginning at which its pictures have key frames; empty without an index."""
+    stream = video_stream(container)
+    if stream is None or not len(stream.index_entries):
+        return []
+    # the index counts in decoding time, which runs ahead of what is shown by as much as at the first frame
+    ahead = (stream.start_time or 0) - stream.index_entries[0].timestamp
+    stamps = (entry.timestamp + ahead for entry in stream.index_entries if entry.is_keyframe)
+    return [stamp * tick_s(stream) - origin_s(container) for stamp in stamps]
+
+
 def _scanned_s(container: InputContainer, streams: list[Stream]) -> float:
     """The end of the last packet, for a container that does not state its length."""
     end_s = 0.0

@@ -43,7 +43,9 @@ class ContentFactorisation(nn.Module):
         self.appeal = nn.Linear(embedding, 1)
         self.look = nn.Parameter(torch.tensor([-1.0, -1.0]))
 
-    def forward(self, embeddings: Tensor, present: Tensor, video: Tensor, viewer: Tensor, position: Tensor) -> Tensor:
+    def forward(
+        self, embeddings: Tensor, present: Tensor, video: Tensor, viewer: Tensor, position: Tensor
+    ) -> Tensor:
         """Log chance of engaging [N] for events on `video` (rows of `embeddings` [B, M, E]) by `viewer`."""
         total = torch.where(present[..., None], embeddings, self.missing).sum(1)
         taste, bias = self.users(viewer)

@@ -119,7 +119,8 @@ class FusionPredictor(nn.Module):
             gate=2.0 * torch.sigmoid(self.gate(state)),
             bias=self.viewer(state).squeeze(-1),
             keys=self.keys(states).unflatten(-1, (modalities, c.key)).transpose(1, 2) / c.key**0.5,
-            values=self.values(states).unflatten(-1, (modalities, c.content)).transpose(1, 2) / c.content**0.5,
+            values=self.values(states).unflatten(-1, (modalities, c.content)).transpose(1, 2)
+            / c.content**0.5,
             visible=steps <= length[..., None],
         )
 

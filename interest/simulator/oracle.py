@@ -35,7 +35,12 @@ class HonestFilter:
         self.cov = np.where(who[:, None, None], drifted, self.cov)
 
     def step(
-        self, video: NDArray[np.int64], position: NDArray[np.int64], *, base: Floats, engaged: NDArray[np.bool_]
+        self,
+        video: NDArray[np.int64],
+        position: NDArray[np.int64],
+        *,
+        base: Floats,
+        engaged: NDArray[np.bool_],
     ) -> Floats:
         """Chance of engaging [N] before the outcome is known; then learn from the outcome."""
         a = self._directions[video]
@@ -54,7 +59,9 @@ class HonestFilter:
         return np.asarray(yes @ _WEIGHTS)
 
 
-def impersonal(base: Floats, video: NDArray[np.int64], position: NDArray[np.int64], latents: VideoLatents) -> Floats:
+def impersonal(
+    base: Floats, video: NDArray[np.int64], position: NDArray[np.int64], latents: VideoLatents
+) -> Floats:
     """The honest predictor that never learns a viewer's taste: z stays N(0, I); same shape as `video`."""
     p = latents.params
     spread = p.bz * np.linalg.norm(latents.t, axis=1)[video]

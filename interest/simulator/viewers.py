@@ -98,12 +98,18 @@ class Viewers:
     def leaves(self) -> Bools:
         """Who ends the session now."""
         p = self.params
-        chance = sigmoid(p.leave_intercept + p.leave_per_event * self.watched - p.leave_engagement * self.mood)
+        chance = sigmoid(
+            p.leave_intercept + p.leave_per_event * self.watched - p.leave_engagement * self.mood
+        )
         return self.rng.random(len(chance)) < chance
 
 
 def simulate(
-    latents: VideoLatents, viewers: int, events_per_viewer: int, seed: int, on_progress: Progress | None = None
+    latents: VideoLatents,
+    viewers: int,
+    events_per_viewer: int,
+    seed: int,
+    on_progress: Progress | None = None,
 ) -> Impressions:
     """Let viewers loose on the logging policy: half popularity, half noisy personalised, a tenth at random.
 

@@ -90,7 +90,12 @@ class VideoLatents:
     def write(self, folder: Path) -> None:
         """Write `latents.safetensors` into `folder`."""
         folder.mkdir(parents=True, exist_ok=True)
-        columns = {"theta": self.theta, "q": self.q, "length_s": self.length_s, "published_ms": self.published_ms}
+        columns = {
+            "theta": self.theta,
+            "q": self.q,
+            "length_s": self.length_s,
+            "published_ms": self.published_ms,
+        }
         save_file(columns, folder / "latents.safetensors")
 
     @staticmethod

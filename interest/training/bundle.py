@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from interest.bundle import CatalogueTable, write_catalogue
+from interest.bundle import CatalogueTable, ViewerTable, write_catalogue, write_viewers
 from interest.datasets.samples import Dataset
 from interest.export import export_graphs
 from interest.models.content_model import ContentEncoders
@@ -45,13 +45,16 @@ def train_bundle(
     tell = report or (lambda label, unit: lambda done, total: None)
     content_stage = Stage("content", settings.seed, settings.content_epochs, settings.patience, checkpoints,
                           tell("content encoders", "batches"))  # fmt: skip
-    encoders = train_content(dataset, features, settings, content_stage)
+    encoders, viewers = train_content(dataset, features, settings, content_stage)
     embeddings = encode(encoders, features, np.arange(len(features)))
     content = Content.of(dataset, embeddings, features.present)
     fusion_stage = Stage("fusion", settings.seed, settings.epochs, settings.patience, checkpoints,
                          tell("fusion", "batches"))  # fmt: skip
     fusion = train_fusion(dataset, content, settings, fusion_stage)
     _write(folder, dataset, features, encoders, fusion, content)
+    write_viewers(
+        folder, ViewerTable(dataset.users, viewers.taste.detach().numpy(), viewers.bias.detach().numpy())
+    )
     return {
         "terms": TERMS,
         "fusion": settings.fusion.to_dict(),
@@ -61,7 +64,9 @@ def train_bundle(
     }
 
 
-def load_modules(arrays: dict[str, torch.Tensor], manifest: dict[str, Any]) -> tuple[ContentEncoders, FusionPredictor]:
+def load_modules(
+    arrays: dict[str, torch.Tensor], manifest: dict[str, Any]
+) -> tuple[ContentEncoders, FusionPredictor]:
     """The torch modules of a bundle again, from its weights: for explaining and for training on."""
     from interest.models.fusion_predictor import FusionConfig
     from interest.models.video_encoder import VideoBackbone

@@ -13,6 +13,7 @@ from interest.datasets.samples import Dataset, Split
 from interest.errors import NotEnoughData
 from interest.models.content_model import ContentEncoders, ContentFactorisation
 from interest.models.names import MODALITIES
+from interest.models.user_embedding import UserEmbedding
 from interest.training.features import FeatureArrays
 from interest.training.fit import Stage, decay_groups, fit
 from interest.training.settings import TrainSettings
@@ -58,11 +59,16 @@ class _Events:
 
 def train_content(
     dataset: Dataset, features: FeatureArrays, settings: TrainSettings, stage: Stage
-) -> ContentEncoders:
-    """Encoders whose embeddings tell whom a video engages; raises `NotEnoughData` below 20 watched videos."""
+) -> tuple[ContentEncoders, UserEmbedding]:
+    """Encoders whose embeddings tell whom a video engages, and the viewers' own vectors from the whole log.
+
+    Raises `NotEnoughData` below 20 watched videos.
+    """
     events = _Events(dataset)
     if len(events.seen) < 2 * HELD_OUT:
-        raise NotEnoughData(f"{len(events.seen)} videos have impressions in training; 20 are the least to learn from")
+        raise NotEnoughData(
+            f"{len(events.seen)} videos have impressions in training; 20 are the least to learn from"
+        )
     torch.manual_seed(settings.seed)
     config = settings.fusion
     encoders = ContentEncoders(settings.backbone, config.embedding, features.mfcc.shape[2])
@@ -103,7 +109,7 @@ def train_content(
         betas=(0.9, 0.95),
     )  # fmt: skip
     fit(stage, model, optimizer, batches, loss, validate)
-    return encoders
+    return encoders, model.users
 
 
 def encode(encoders: ContentEncoders, features: FeatureArrays, rows: Ints) -> NDArray[np.float32]:
@@ -136,7 +142,9 @@ class _Inputs:
 
     def _prepare(self, video: int, window: int) -> Tensor:
         if video not in self.prepared:
-            self.prepared[video] = self.encoders.video.prepare(torch.from_numpy(self.features.frames[[video]]))[0]
+            self.prepared[video] = self.encoders.video.prepare(
+                torch.from_numpy(self.features.frames[[video]])
+            )[0]
         return self.prepared[video][window : window + 1]
 
 

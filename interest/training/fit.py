@@ -120,7 +120,12 @@ def _save(
     for index, parameter in enumerate(_parameters(optimizer)):
         for name, value in optimizer.state[parameter].items():
             tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value)
-    meta = {"epoch": state.epoch, "best_loss": state.best_loss, "best_epoch": state.best_epoch, "losses": losses}
+    meta = {
+        "epoch": state.epoch,
+        "best_loss": state.best_loss,
+        "best_epoch": state.best_epoch,
+        "losses": losses,
+    }
     path = stage.checkpoints / f"{stage.name}.safetensors"
     partial = path.with_suffix(".part")
     contiguous = {name: value.contiguous().clone() for name, value in tensors.items()}
@@ -143,7 +148,9 @@ def _resume(
     model.load_state_dict({name: tensors[f"model.{name}"] for name in best})
     for index, parameter in enumerate(_parameters(optimizer)):
         prefix = f"optimizer.{index}."
-        kept = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+        kept = {
+            name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)
+        }
         if kept:
             optimizer.state[parameter] = kept
     losses = meta.pop("losses")

@@ -53,11 +53,15 @@ class Content:
     @staticmethod
     def of(dataset: Dataset, embeddings: NDArray[np.float32], present: NDArray[np.bool_]) -> Content:
         return Content(
-            torch.from_numpy(embeddings), torch.from_numpy(present), torch.from_numpy(log_length(dataset.duration_s))
+            torch.from_numpy(embeddings),
+            torch.from_numpy(present),
+            torch.from_numpy(log_length(dataset.duration_s)),
         )
 
 
-def train_fusion(dataset: Dataset, content: Content, settings: TrainSettings, stage: Stage) -> FusionPredictor:
+def train_fusion(
+    dataset: Dataset, content: Content, settings: TrainSettings, stage: Stage
+) -> FusionPredictor:
     """The calibrated fusion predictor, at its best validated weights."""
     if not len(dataset.rows(Split.VALIDATION)):
         raise NotEnoughData("no impression falls into the validation tenth of the time; the log is too short")
@@ -81,7 +85,9 @@ def train_fusion(dataset: Dataset, content: Content, settings: TrainSettings, st
     def validate() -> float:
         return _loss(*logits(model, dataset, content, chosen), dataset.targets.engaged[chosen])
 
-    optimizer = torch.optim.AdamW(decay_groups(model, settings.weight_decay), lr=settings.rate, betas=(0.9, 0.98))
+    optimizer = torch.optim.AdamW(
+        decay_groups(model, settings.weight_decay), lr=settings.rate, betas=(0.9, 0.98)
+    )
     fit(stage, model, optimizer, batches, loss, validate)
     calibrate(model, dataset, content)
     return model
@@ -180,7 +186,9 @@ class _TrainTargets:
 def _score(model: FusionPredictor, content: Content, stretches: _Stretches) -> Scores:
     """Scores of all targets of a batch of stretches; only the videos in it are adapted."""
     past = torch.from_numpy(stretches.histories.video)
-    used, place = torch.unique(torch.cat([past.flatten().clamp(min=0), stretches.video.flatten()]), return_inverse=True)
+    used, place = torch.unique(
+        torch.cat([past.flatten().clamp(min=0), stretches.video.flatten()]), return_inverse=True
+    )
     table = model.content(content.embeddings[used], content.present[used])
     split = past.numel()
     past_row = torch.where(past >= 0, place[:split].view(past.shape), -1)

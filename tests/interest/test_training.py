@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,24 +16,26 @@ import onnxruntime
 import pytest
 import torch
 
-from interest.bundle import MANIFEST, Bundle, open_bundle, seal, weights
+from interest.bundle import MANIFEST, Bundle, open_bundle, weights
 from interest.datasets.samples import Split
 from interest.datasets.windows import before
 from interest.errors import InvalidBundle, InvalidSetting, NotEnoughData
-from interest.history import Feedback
+from interest.history import Feedback, log_length
 from interest.scoring import Scorer
+from interest.simulator.oracle import impersonal
 from interest.training.bundle import load_modules, train_bundle
+from interest.training.content import train_content
+from interest.training.fit import Stage
 from interest.training.settings import TrainSettings
+from tests.interest.conftest import SETTINGS
 from tests.interest.worlds import signal_features, small_world
-
-SETTINGS = TrainSettings(seed=3, threads=1, content_epochs=2, epochs=2, content_batch=16, batch=16)
 
 PROGRAM = """
 import sys
 from pathlib import Path
 from interest.bundle import seal
 from interest.training.bundle import train_bundle
-from tests.interest.test_training import SETTINGS
+from tests.interest.conftest import SETTINGS
 from tests.interest.worlds import signal_features, small_world
 latents, _, _, samples = small_world()
 def report(label, unit):
@@ -54,14 +57,6 @@ def start(folder: Path, checkpoints: Path) -> subprocess.Popen[str]:
         cwd=Path(__file__).parents[2],
         env=os.environ | {"PYTHONWARNINGS": "ignore"},
     )
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    latents, _, _, samples = small_world()
-    folder = tmp_path_factory.mktemp("model") / "bundle"
-    about = train_bundle(samples, signal_features(latents), SETTINGS, folder)
-    return open_bundle(folder, seal(folder, about))
 
 
 def test_a_run_killed_in_its_second_stage_ends_in_the_same_bundle(bundle: Bundle, tmp_path: Path) -> None:
@@ -95,11 +90,9 @@ def test_onnx_gives_what_torch_gives(bundle: Bundle) -> None:
     table = torch.from_numpy(scorer.content)
     with torch.no_grad():
         state = fusion.encode_viewer(
-            table[histories.video], *(torch.from_numpy(x) for x in (histories.kind, histories.outcome, visible, now))
+            table[histories.video],
+            *(torch.from_numpy(x) for x in (histories.kind, histories.outcome, visible, now)),
         )
-        lengths = torch.from_numpy(np.where(candidates >= 0, 0.0, 0.0).astype(np.float32))
-        from interest.history import log_length
-
         lengths = torch.from_numpy(log_length(scorer.duration_s[candidates]))
         expected = fusion.score(state, table[candidates], lengths, torch.from_numpy(position))
     np.testing.assert_allclose(made.probability, expected.probability.numpy(), atol=1e-4)
@@ -218,3 +211,15 @@ def test_too_few_videos_are_refused() -> None:
     latents, _, _, samples = small_world(videos=8)
     with pytest.raises(NotEnoughData, match="videos have impressions in training"):
         train_bundle(samples, signal_features(latents), SETTINGS, Path("unused"))
+
+
+def test_every_viewer_of_the_log_has_an_embedding_that_knows_its_taste() -> None:
+    latents, _, log, samples = small_world(videos=200, viewers=150, steps=100)
+    settings = replace(SETTINGS, content_epochs=12)
+    stage = Stage("content", settings.seed, settings.content_epochs, settings.patience)
+    _, viewers = train_content(samples, signal_features(latents), settings, stage)
+    # Independent of the model: how often each viewer engaged beyond the world's own chance without taste.
+    engaged = log.engaged.mean(1) - impersonal(log.base, log.video, log.position, latents).mean(1)
+    order = [int(user.removeprefix("u")) for user in samples.users]
+    assert viewers.taste.shape == (150, settings.taste)
+    assert np.corrcoef(viewers.bias.detach().numpy(), engaged[order])[0, 1] > 0.3

@@ -1,0 +1,96 @@
+"""Why a prediction is what it is: where in the frames, which past events, which modality.
+
+All of it comes out of the ONNX graphs of a bundle, with no backward pass.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from interest.bundle import Bundle, weights
+from interest.models.names import MODALITIES, TERMS
+from interest.scoring import Predictions, session
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class PastEvent:
+    """One past event's weight in a prediction: `index` counts from the oldest of the history, from 0."""
+
+    index: int
+    weight: float
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One candidate's prediction taken apart: the terms add up to the logit exactly."""
+
+    probability: float
+    logit: float
+    terms: dict[str, float]
+    past: tuple[PastEvent, ...]
+    start_weight: float
+
+
+def explain(predictions: Predictions, candidate: int, *, history: int, viewer: int = 0) -> Explanation:
+    """Take a prediction apart; `history` is how many events the viewer's state held.
+
+    The weight of a past event is its target attention, averaged over modalities by the size of their
+    contributions; `start_weight` is what attention gave to "none of these".
+    """
+    terms = dict(zip(TERMS, predictions.contributions[viewer, candidate].tolist(), strict=True))
+    size = np.abs([terms[name] for name in MODALITIES]) + 1e-9
+    attention = predictions.attention[viewer, :, candidate, : history + 1]
+    weight = (size / size.sum()) @ attention
+    order = np.argsort(-weight[1:], kind="stable")
+    return Explanation(
+        probability=float(predictions.probability[viewer, candidate]),
+        logit=float(predictions.logit[viewer, candidate]),
+        terms=terms,
+        past=tuple(PastEvent(int(i), float(weight[1 + i])) for i in order),
+        start_weight=float(weight[0]),
+    )
+
+
+class ActivationMaps:
+    """Class activation maps of a video's frames, in closed form.
+
+    The video's embedding is a linear layer on globally averaged feature maps, so Grad-CAM (Selvaraju et
+    al. 2017) of any direction d in embedding space is sum_k (W^T d)_k A_k / (t h w), with no gradient.
+    """
+
+    def __init__(self, bundle: Bundle, *, threads: int = 1) -> None:
+        self._graph = session(bundle, "content_video", threads)
+        self._head = np.asarray(weights(bundle)["encoders.video.head.weight"], np.float32)
+
+    def direction(self, channels: Floats, size: tuple[int, int, int]) -> Floats:
+        """Gradient of an embedding direction [E] with respect to the feature maps: one weight a channel [K]."""
+        t, h, w = size
+        return (channels @ self._head) / (t * h * w)
+
+    def maps(self, frames: NDArray[np.uint8]) -> Floats:
+        """Feature maps [W, K, t, h, w] of one video's frames uint8 [W, T, S, S, 3]."""
+        result: Floats = self._graph.run(["maps"], {"frames": frames[None]})[0][0]
+        return result
+
+    def heat(self, frames: NDArray[np.uint8], channels: Floats) -> Floats:
+        """How much each pixel speaks for direction `channels` [E] of the embedding: [W, T, S, S], 0 to 1."""
+        maps = self.maps(frames)
+        weight = self.direction(channels, (maps.shape[2], maps.shape[3], maps.shape[4]))
+        cam = np.maximum(np.einsum("k,wkthv->wthv", weight, maps), 0.0)
+        cam = cam / max(float(cam.max()), 1e-12)
+        return _enlarged(cam, frames.shape[1], frames.shape[2])
+
+
+def _enlarged(cam: Floats, frames: int, size: int) -> Floats:
+    """[W, t, h, w] to [W, T, S, S]: nearest in time, bilinear in space."""
+    steps = np.minimum(np.arange(frames) * cam.shape[1] // frames, cam.shape[1] - 1)
+    pictures = [
+        [cv2.resize(np.ascontiguousarray(window[step]), (size, size)) for step in steps] for window in cam
+    ]
+    return np.clip(np.array(pictures, np.float32), 0.0, 1.0)

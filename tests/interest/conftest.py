@@ -1,0 +1,19 @@
+from pathlib import Path
+
+import pytest
+
+from interest.bundle import Bundle, open_bundle, seal
+from interest.training.bundle import train_bundle
+from interest.training.settings import TrainSettings
+from tests.interest.worlds import signal_features, small_world
+
+SETTINGS = TrainSettings(seed=3, threads=1, content_epochs=2, epochs=2, content_batch=16, batch=16)
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A small model trained for real on `small_world`."""
+    latents, _, _, samples = small_world()
+    folder: Path = tmp_path_factory.mktemp("model") / "bundle"
+    about = train_bundle(samples, signal_features(latents), SETTINGS, folder)
+    return open_bundle(folder, seal(folder, about))
