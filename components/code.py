@@ -1,4 +1,4 @@
-"""What code a step stands on: its own source, all of ours that it imports, and the versions of what it imports of others."""
+"""What code a step stands on: its source, all of ours that it imports, and the versions of all else that it imports."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ def _imports(name: str, path: Path) -> Iterator[str]:
 
 
 def _source(name: str) -> Path | None:
-    """The file of a module of ours; None for what is no module (a name imported from one) or not ours."""
-    if name.split(".")[0] not in OURS:
+    """The file of a module of ours, found without importing it; None for what is no module or not ours."""
+    top, *rest = name.split(".")
+    spec = find_spec(top) if top in OURS else None
+    if spec is None or not spec.submodule_search_locations:
         return None
-    try:
-        spec = find_spec(name)
-    except ModuleNotFoundError:
-        return None
-    return Path(spec.origin) if spec and spec.origin else None
+    path = Path(spec.submodule_search_locations[0]).joinpath(*rest)
+    found = (file for file in (path / "__init__.py", path.with_suffix(".py")) if file.is_file())
+    return next(found, None)
 
 
 def _parents(name: str) -> list[str]:
