@@ -1,0 +1,33 @@
+"""Every failure of a pipeline by name; the message says what, which value, and what to do next."""
+
+
+class PipelineError(Exception):
+    """Root of the named failures of `pipelines`; the CLI prints it as one line."""
+
+
+class UnknownPipeline(PipelineError):
+    """A name that is no pipeline."""
+
+
+class InvalidArgument(PipelineError):
+    """An argument that the pipeline does not have, lacks, or of another type."""
+
+
+class PipelineNotPortable(PipelineError):
+    """A pipeline that would work on a laptop or on a cluster only."""
+
+
+class StepFailed(PipelineError):
+    """A step of a local run that failed."""
+
+
+class ClusterUnset(PipelineError):
+    """No address of a Kubeflow Pipelines API is known."""
+
+
+class ClusterUnreachable(PipelineError):
+    """The Kubeflow Pipelines API does not answer, or refuses."""
+
+
+class RunFolderUnusable(PipelineError):
+    """The folder for a run's files cannot be written."""
