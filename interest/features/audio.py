@@ -58,9 +58,7 @@ class AudioSettings:
     @property
     def spectra(self) -> int:
         """F: spectra that lie wholly within a window."""
-        return 1 + (self.samples - self.rate_hz * self.frame_ms // 1000) // (
-            self.rate_hz * self.hop_ms // 1000
-        )
+        return 1 + (self.samples - self.rate_hz * self.frame_ms // 1000) // (self.rate_hz * self.hop_ms // 1000)
 
 
 def read_mfcc(path: Path, settings: AudioSettings) -> NDArray[np.float32] | None:
@@ -106,9 +104,7 @@ def _level(sound: Sound) -> Sound | None:
     return clean * np.float32(LEVEL / np.sqrt(np.mean(np.square(clean, dtype=np.float64))))
 
 
-def _read_window(
-    container: InputContainer, stream: AudioStream, start_s: float, settings: AudioSettings
-) -> Sound:
+def _read_window(container: InputContainer, stream: AudioStream, start_s: float, settings: AudioSettings) -> Sound:
     """Samples [N] from `start_s` on; each is placed by the time stamp of the first frame decoded."""
     window = np.zeros(settings.samples, np.float32)
     resampler = av.AudioResampler(format="fltp", layout="mono", rate=settings.rate_hz)
@@ -133,7 +129,7 @@ def _read_window(
 def _frames(container: InputContainer, stream: AudioStream, from_s: float) -> Iterator[av.AudioFrame]:
     """Decoded frames from `from_s` to the end or where the file is cut, without damaged packets."""
     try:
-        container.seek(max(stream.start_time or 0, int(from_s / tick_s(stream))), stream=stream)
+        container.seek(max(stream.start_time or 0, round(from_s / tick_s(stream))), stream=stream)
     except av.error.FFmpegError:
         container.seek(0)
     stream.codec_context.flush_buffers()

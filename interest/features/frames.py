@@ -21,7 +21,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from interest.errors import InvalidSetting, InvalidVideo
-from interest.features.media import MAX_PIXELS, only, open_media, origin_s, tick_s, video_stream
+from interest.features.media import MAX_PIXELS, key_frames_s, only, open_media, origin_s, tick_s, video_stream
 from interest.features.pictures import Pixels, shrink
 from interest.features.windows import placed
 
@@ -75,16 +75,14 @@ def read_frames(path: Path, settings: FrameSettings) -> Pixels | None:
             return None
         codec = stream.codec_context
         if codec.width * codec.height > MAX_PIXELS:
-            raise InvalidVideo(
-                f"{path.name}: {codec.width}x{codec.height} pixels; at most {MAX_PIXELS} are read"
-            )
+            raise InvalidVideo(f"{path.name}: {codec.width}x{codec.height} pixels; at most {MAX_PIXELS} are read")
         # A pool of processes keeps the cores busy; threads inside of each would only compete.
         codec.thread_type, codec.thread_count = "NONE", 1
         only(container, stream)
         starts = origin_s(container) + placed(container, settings.windows, settings.window_s)
         times = starts[:, None] + np.arange(settings.frames) / settings.fps
         pictures: dict[float, Pixels] = {}
-        for run in _runs(stream, times, settings):
+        for run in _runs(container, times, settings):
             pictures.update(_read_run(container, stream, run, settings.size))
     if not pictures:
         raise InvalidVideo(f"{path.name}: not one picture can be decoded; the file is damaged")
@@ -93,9 +91,9 @@ def read_frames(path: Path, settings: FrameSettings) -> Pixels | None:
     return np.stack(rows).reshape(*times.shape, settings.size, settings.size, 3)
 
 
-def _runs(stream: VideoStream, times: NDArray[np.float64], settings: FrameSettings) -> list[Run]:
+def _runs(container: InputContainer, times: NDArray[np.float64], settings: FrameSettings) -> list[Run]:
     """Times grouped by what is decoded in one go: a window seeks only where that saves decoding."""
-    key_frames = [e.timestamp * tick_s(stream) for e in stream.index_entries if e.is_keyframe]
+    key_frames = [origin_s(container) + second for second in key_frames_s(container)]
     runs: list[Run] = []
     for window in times.tolist():
         before = bisect_right(key_frames, window[0] + EPSILON_S)
@@ -170,15 +168,13 @@ def _needed(container: InputContainer, stream: VideoStream, run: Run) -> set[int
         if packet.dts is not None and packet.dts > (run.times[-1] + EPSILON_S) * ticks_per_s:
             break
     stamps.sort()
-    return {
-        stamps[max(0, bisect_right(stamps, (t + EPSILON_S) * ticks_per_s) - 1)] for t in run.times if stamps
-    }
+    return {stamps[max(0, bisect_right(stamps, (t + EPSILON_S) * ticks_per_s) - 1)] for t in run.times if stamps}
 
 
 def _seek(container: InputContainer, stream: VideoStream, time_s: float) -> None:
     start = stream.start_time or 0
     try:
-        container.seek(max(start, int(time_s / tick_s(stream))), stream=stream)
+        container.seek(max(start, round(time_s / tick_s(stream))), stream=stream)
     except av.error.FFmpegError:
         container.seek(0)  # a file without an index: decode from its start
     stream.codec_context.flush_buffers()

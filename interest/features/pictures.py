@@ -61,8 +61,6 @@ def _to_rgb(colorspace: int, full_range: bool) -> NDArray[np.float32]:
     green = 1 - red - blue
     luma, chroma = (1.0, 1.0) if full_range else (255 / 219, 255 / 224)
     cr, cb = 2 * (1 - red) * chroma, 2 * (1 - blue) * chroma
-    matrix = np.array(
-        [[luma, 0, cr], [luma, -cb * blue / green, -cr * red / green], [luma, cb, 0]], dtype=np.float64
-    )
+    matrix = np.array([[luma, 0, cr], [luma, -cb * blue / green, -cr * red / green], [luma, cb, 0]], dtype=np.float64)
     offset = matrix @ np.array([0 if full_range else 16, 128, 128])
     return np.column_stack([matrix, -offset]).astype(np.float32)

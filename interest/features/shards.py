@@ -59,15 +59,9 @@ def read_header(path: Path) -> dict[str, Tensor]:
             for name, entry in header.items()
             if name != "__metadata__"
         }
-        end = (
-            8
-            + length
-            + max((e["data_offsets"][1] for n, e in header.items() if n != "__metadata__"), default=0)
-        )
+        end = 8 + length + max((e["data_offsets"][1] for n, e in header.items() if n != "__metadata__"), default=0)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InvalidRecord(
-            f"shard {path.name}: no readable safetensors file ({error}); fetch it again"
-        ) from error
+        raise InvalidRecord(f"shard {path.name}: no readable safetensors file ({error}); fetch it again") from error
     if end != size:
         raise InvalidRecord(f"shard {path.name}: {size} bytes instead of {end}; fetch it again")
     return tensors
@@ -147,6 +141,4 @@ class FeatureSet:
             for at, row in pairs:
                 file.seek(tensor.offset + row * row_bytes)
                 if file.readinto(out[at : at + 1].reshape(-1).view(np.uint8).data) != row_bytes:
-                    raise InvalidRecord(
-                        f"shard {self.paths[number].name}: cut while it is read; fetch it again"
-                    )
+                    raise InvalidRecord(f"shard {self.paths[number].name}: cut while it is read; fetch it again")

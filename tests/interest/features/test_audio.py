@@ -24,9 +24,7 @@ def test_coefficients_agree_with_librosa():
         mel = librosa.feature.melspectrogram(
             y=window, sr=16_000, n_fft=400, hop_length=160, n_mels=40, center=False, htk=True, norm=None
         )
-        np.testing.assert_allclose(
-            coefficients, librosa.feature.mfcc(S=np.log(mel + 1e-6), n_mfcc=20), atol=2e-3
-        )
+        np.testing.assert_allclose(coefficients, librosa.feature.mfcc(S=np.log(mel + 1e-6), n_mfcc=20), atol=2e-3)
 
 
 def test_a_batch_gives_what_its_parts_give():

@@ -32,8 +32,9 @@ def expected_times(path, settings=SETTINGS):
     """Where to look, from the key frames that a full decode finds."""
     with av.open(str(path)) as container:
         duration_s = container.duration / 1e6
-        indexed = path.suffix in (".mp4", ".mov", ".mkv", ".webm")
-        keys = [f.time for f in container.decode(video=0) if f.key_frame] if indexed else []
+        keys = [f.time for f in container.decode(video=0) if f.key_frame]
+    # Matroska's index is read at the first seek, later than windows are placed; the others have none
+    keys = {".mp4": keys, ".mov": keys, ".mkv": keys[:1], ".webm": keys[:1]}.get(path.suffix, [])
     starts = window_starts(duration_s, settings.windows, settings.window_s, keys)
     return starts[:, None] + np.arange(settings.frames) / settings.fps
 
@@ -167,15 +168,11 @@ def test_a_cover_picture_is_no_video(clip, tone, tmp_path):
             if packet.dts is not None:
                 packet.stream = audio
                 target.mux(packet)
-        frame = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), "rgb24").reformat(
-            format="yuvj420p"
-        )
+        frame = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), "rgb24").reformat(format="yuvj420p")
         target.mux(cover.encode(frame))
         target.mux(cover.encode(None))
     with av.open(str(path)) as container:
-        assert [s.disposition & av.stream.Disposition.attached_pic != 0 for s in container.streams.video] == [
-            True
-        ]
+        assert [s.disposition & av.stream.Disposition.attached_pic != 0 for s in container.streams.video] == [True]
     assert read_frames(path, SETTINGS) is None
 
 

@@ -39,10 +39,7 @@ def layer_norm(x, weights, name):
 
 def by_hand(caption):
     """BERT (Devlin et al., 2019) in numpy from the packaged weights: 6 layers, 12 heads, mean pooled."""
-    w = {
-        name: value.astype(np.float64)
-        for name, value in load_file(get_model_path() / "model.safetensors").items()
-    }
+    w = {name: value.astype(np.float64) for name, value in load_file(get_model_path() / "model.safetensors").items()}
     tokenizer = Tokenizer.from_file(str(get_model_path() / "tokenizer.json"))
     tokenizer.no_padding()
     tokenizer.enable_truncation(256)
