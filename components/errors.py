@@ -7,3 +7,7 @@ class ComponentError(Exception):
 
 class TooManyRejected(ComponentError):
     """A step could use too small a share of its items."""
+
+
+class OutputMissing(ComponentError):
+    """A step that ended well but did not write one of its outputs."""

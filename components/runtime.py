@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from components.code import code_digest
+from components.errors import OutputMissing
 from components.journal import Journal
-from wire.errors import ObjectNotFound
-from wire.objects import ObjectStore
+from wire.errors import ObjectCorrupt, ObjectNotFound
+from wire.objects import ObjectStore, blob_key
 
 NO_CACHE = "RAPT_NO_CACHE"
 CACHE_HOME = "RAPT_CACHE"
@@ -50,9 +51,7 @@ def run_step(
     try:
         code = code_digest(f"components.{name}.step")
         digests = {argument: tree_digest(Path(path)) for argument, path in inputs.items()}
-        key = _digest(
-            {"step": name, "code": code, "inputs": digests, "params": dict(params), **(contents or {})}
-        )
+        key = _digest({"step": name, "code": code, "inputs": digests, "params": dict(params), **(contents or {})})
         store = ObjectStore.from_env()
         targets = {argument: Path(path) for argument, path in outputs.items()}
         result = None if os.environ.get(NO_CACHE) else _restore(store, key, targets)
@@ -141,6 +140,9 @@ def _run(
     finally:
         _current.reset(token)
     for argument, path in partial.items():
+        if not path.exists():
+            raise OutputMissing(f"{name} ended without writing its output {argument!r}: mend components.{name}.step")
+    for argument, path in partial.items():
         path.replace(targets[argument])
     return result
 
@@ -156,7 +158,7 @@ def _keep(store: ObjectStore, key: str, targets: Mapping[str, Path], result: dic
 
 
 def _restore(store: ObjectStore, key: str, targets: Mapping[str, Path]) -> dict[str, Any] | None:
-    """Bring back the outputs of a finished step; None when there is no record, or a blob of it is gone."""
+    """Bring back the outputs of a finished step; None when there is no record, or a blob of it is gone or damaged."""
     try:
         record = json.loads(store.get_bytes(f"steps/{key}.json"))
         for argument, path in targets.items():
@@ -166,7 +168,7 @@ def _restore(store: ObjectStore, key: str, targets: Mapping[str, Path]) -> dict[
             for name, digest in record["outputs"][argument].items():
                 file = partial / name if name else partial
                 file.parent.mkdir(parents=True, exist_ok=True)
-                store.get_blob(digest, file)
+                _fetch(store, digest, file)
             partial.mkdir(exist_ok=True) if not partial.exists() else None
             _remove(path)
             partial.replace(path)
@@ -174,6 +176,15 @@ def _restore(store: ObjectStore, key: str, targets: Mapping[str, Path]) -> dict[
         return None
     result: dict[str, Any] = record["result"]
     return result
+
+
+def _fetch(store: ObjectStore, digest: str, file: Path) -> None:
+    """A blob as a file; a damaged one is deleted, so that the step that makes it again can store it anew."""
+    try:
+        store.get_blob(digest, file)
+    except ObjectCorrupt as error:
+        store.delete(blob_key(digest))
+        raise ObjectNotFound(str(error)) from error
 
 
 def _remove(path: Path) -> None:
