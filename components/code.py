@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
+import re
 import sys
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
@@ -12,6 +13,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 OURS = ("components", "interest", "wire")
+NAMED = re.compile(rf"({'|'.join(OURS)})(\.\w+)+")
+"""A string that may name a module of ours, as for a process of its own: python -m wire.fetch._ytdlp"""
 
 
 @functools.cache
@@ -49,6 +52,8 @@ def _imports(name: str, path: Path) -> Iterator[str]:
                 base = ".".join([*parent, base] if base else parent)
             yield base
             yield from (f"{base}.{alias.name}" for alias in node.names if base.split(".")[0] in OURS)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and NAMED.fullmatch(node.value):
+            yield node.value
 
 
 def _source(name: str) -> Path | None:

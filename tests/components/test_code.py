@@ -70,3 +70,9 @@ def test_an_import_inside_a_function_counts(digest: Callable[[str], str], tmp_pa
     before = digest("merge_catalogs")
     append(tmp_path / "interest" / "simulator" / "world.py")
     assert digest("merge_catalogs") != before
+
+
+def test_a_module_that_runs_as_a_process_counts(digest: Callable[[str], str], tmp_path: Path) -> None:
+    before = digest("download")
+    append(tmp_path / "wire" / "fetch" / "_ytdlp.py")
+    assert digest("download") != before
