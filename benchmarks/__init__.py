@@ -1,0 +1,1 @@
+"""Measurements beside the peer one would use otherwise: a printed table, and build/bench."""
