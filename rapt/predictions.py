@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from interest.bundle import open_bundle
 from interest.datasets.samples import Dataset
 from interest.history import Feedback
 from interest.models.names import TERMS
@@ -62,9 +63,12 @@ class Predictor:
         folder = models.fetch_dataset(store, bundle.manifest["data"]["dataset"], cache)
         return Predictor(Scorer(bundle), Dataset.read(folder))
 
-    def predict(
-        self, user: str, videos: Sequence[str], *, position: int = 1, now_ms: int | None = None
-    ) -> Answer:
+    @staticmethod
+    def of(bundle: Path, dataset: Path) -> Predictor:
+        """A model and its log from folders of a run."""
+        return Predictor(Scorer(open_bundle(bundle)), Dataset.read(dataset))
+
+    def predict(self, user: str, videos: Sequence[str], *, position: int = 1, now_ms: int | None = None) -> Answer:
         """Predict at `now_ms` from strictly earlier events; by default just after the viewer's last one."""
         feedback = self._feedback(user)
         if now_ms is None:

@@ -31,9 +31,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     s3_bucket: Annotated[
         str, Meta(pattern="^[a-z0-9][a-z0-9.-]{2,62}$", description="Bucket of all that Rapt stores.")
     ] = "rapt"
-    s3_region: Annotated[str, Meta(min_length=1, description="Region that requests are signed for.")] = (
-        "us-east-1"
-    )
+    s3_region: Annotated[str, Meta(min_length=1, description="Region that requests are signed for.")] = "us-east-1"
     s3_deadline_s: Annotated[
         float, Meta(ge=0, le=3600, description="Seconds to keep trying after a request's first failure.")
     ] = 30.0
@@ -48,6 +46,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     object_store_memory_mib: Annotated[
         int, Meta(ge=64, le=65536, description="Embedded store: memory that it aims to stay under, in MiB.")
     ] = 256
+    kfp_endpoint: Annotated[
+        str, Meta(pattern="^(https?://[^/]+)?$", description="Kubeflow Pipelines API that `submit` talks to.")
+    ] = ""
     start_deadline_s: Annotated[
         float, Meta(gt=0, le=3600, description="Seconds for a process of the stack to become ready.")
     ] = 60.0
@@ -86,9 +87,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         else:
             signed = {name: os.environ.get(name, "") for name in AWS_KEYS}
             if not all(signed.values()):
-                raise InvalidSettings(
-                    f"s3_endpoint = {self.s3_endpoint!r} needs {' and '.join(AWS_KEYS)} to be set"
-                )
+                raise InvalidSettings(f"s3_endpoint = {self.s3_endpoint!r} needs {' and '.join(AWS_KEYS)} to be set")
         return {
             **signed,
             "AWS_DEFAULT_REGION": self.s3_region,
@@ -142,9 +141,7 @@ def _from_variables(variables: Mapping[str, str]) -> dict[str, Any]:
         if near and name not in names:
             raise InvalidSettings(f"unknown variable {name}: did you mean {near[0]}?")
     return {
-        key: _checked(name, key, variables[name], strict=False)
-        for name, key in names.items()
-        if variables.get(name)
+        key: _checked(name, key, variables[name], strict=False) for name, key in names.items() if variables.get(name)
     }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import enum
 import json
+import math
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -56,7 +57,8 @@ MARKS = {
 class Step:
     """One step as last told: `done` of `total` in `unit`s, `rate` of them a second, `left_s` at that rate.
 
-    `seconds` is what it took, or has taken when it runs; `reason` why it failed or was skipped.
+    It began at `begun` (seconds since 1970); `seconds` is what it took, or has taken when it runs; `reason`
+    why it failed or was skipped; `log` what it printed.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Step:
     unit: str = ""
     rate: float = 0.0
     left_s: float | None = None
+    begun: float = math.inf
     seconds: float = 0.0
     reason: str = ""
     log: Path | None = None
@@ -81,12 +84,10 @@ def read_step(name: str, lines: Sequence[Mapping[str, Any]], now: float) -> Step
         return Step(name)
     lines = lines[begins[-1] :]
     last, begun = lines[-1], float(lines[0]["ts"])
-    told = _progress(Step(name, State.RUNNING, seconds=max(now - begun, 0.0)), lines)
+    told = _progress(Step(name, State.RUNNING, begun=begun, seconds=max(now - begun, 0.0)), lines)
     if last["event"] == "ended":
         state = State.CACHED if last["cached"] else State.DONE
-        return replace(
-            told, state=state, seconds=last["seconds"], result=last["result"], outputs=last["outputs"]
-        )
+        return replace(told, state=state, seconds=last["seconds"], result=last["result"], outputs=last["outputs"])
     if last["event"] == "failed":
         reason = f"{last['error']}: {last['reason']}" if last["reason"] else last["error"]
         return replace(told, state=State.FAILED, seconds=last["ts"] - begun, reason=reason)
@@ -98,9 +99,7 @@ def _progress(step: Step, lines: Sequence[Mapping[str, Any]]) -> Step:
     if not told:
         return step
     last = told[-1]
-    recent = [
-        line for line in told if line["label"] == last["label"] and line["ts"] >= last["ts"] - RATE_OVER_S
-    ]
+    recent = [line for line in told if line["label"] == last["label"] and line["ts"] >= last["ts"] - RATE_OVER_S]
     passed, made = last["ts"] - recent[0]["ts"], last["done"] - recent[0]["done"]
     rate = made / passed if passed > 0 and made > 0 else 0.0
     left = (last["total"] - last["done"]) / rate if rate else None
@@ -111,10 +110,10 @@ def _progress(step: Step, lines: Sequence[Mapping[str, Any]]) -> Step:
 
 
 class Tree:
-    """The steps `names` of a run in the order in which they run; a rich renderable."""
+    """The steps `names` of a run in the order in which they run; a rich renderable. `log` holds what they print."""
 
-    def __init__(self, title: str, folder: Path, names: Sequence[str]) -> None:
-        self.title, self.folder, self.names = title, folder, tuple(names)
+    def __init__(self, title: str, folder: Path, names: Sequence[str], log: Path) -> None:
+        self.title, self.folder, self.names, self.log = title, folder, tuple(names), log
         self.begun = time.time()
         self.over = False
         self._spinner = Spinner("dots", style="cyan")
@@ -122,14 +121,12 @@ class Tree:
         self._read_to = dict.fromkeys(names, 0)
 
     def steps(self) -> list[Step]:
-        """All steps as they are now; what has not begun when the run is over counts as skipped."""
+        """All steps as they are now, those that have begun first; when the run is over, the others are skipped."""
         now = time.time()
-        found = [
-            replace(read_step(name, self._journal(name), now), log=self._path(name)) for name in self.names
-        ]
+        found = [replace(read_step(name, self._journal(name), now), log=self.log) for name in self.names]
         held = next((step.result["reasons"] for step in found if step.result.get("verdict") == "hold"), None)
         failed = next((step.name for step in found if step.state is State.FAILED), None)
-        return [self._ended(step, held, failed) for step in found]
+        return [self._ended(step, held, failed) for step in sorted(found, key=lambda step: step.begun)]
 
     def _ended(self, step: Step, held: str | None, failed: str | None) -> Step:
         if step.state is State.RUNNING and self.over:
@@ -170,9 +167,7 @@ class Tree:
         for step in steps:
             mark, ascii_mark, style = MARKS[step.state]
             running = step.state is State.RUNNING and not plain
-            sign = (
-                self._spinner.render(time.time()) if running else Text(ascii_mark if plain else mark, style)
-            )
+            sign = self._spinner.render(time.time()) if running else Text(ascii_mark if plain else mark, style)
             name = Text(step.name, "dim" if step.state is State.WAITING else "")
             grid.add_row(sign, name, _bar(step, wide) if step.state is State.RUNNING else _told(step))
         yield grid
@@ -236,9 +231,7 @@ def seconds(value: float) -> str:
 def shown(tree: Tree, console: Console) -> Iterator[Tree]:
     """Inside, the tree is kept up to date on the console: live on a terminal, else a line for each change."""
     if console.is_terminal and not console.is_dumb_terminal:
-        with Live(
-            get_renderable=lambda: tree, console=console, refresh_per_second=REDRAWS_PER_S, transient=False
-        ):
+        with Live(get_renderable=lambda: tree, console=console, refresh_per_second=REDRAWS_PER_S, transient=False):
             try:
                 yield tree
             finally:

