@@ -117,8 +117,8 @@ def _workspaces(spec: Spec) -> Iterator[str]:
 
 def _platform_caches(spec: Spec) -> Iterator[str]:
     for task in spec.tasks():
-        is_step = "executorLabel" in spec.component(task.component)
-        if is_step and task.fields.get("cachingOptions", {}).get("enableCache"):
+        executor = spec.executors.get(spec.component(task.component).get("executorLabel", ""), {})
+        if "container" in executor and task.fields.get("cachingOptions", {}).get("enableCache"):
             yield task.name
 
 

@@ -1,0 +1,34 @@
+"""Pipelines of our components, small enough to run in a test."""
+
+from kfp import dsl
+
+from components.build_dataset.component import build_dataset
+from components.download.component import download
+from components.merge_catalogs.component import merge_catalogs
+from components.preprocess_text.component import preprocess_text
+from components.render_videos.component import render_videos
+from components.simulate_user_logs.component import simulate_user_logs
+
+
+@dsl.pipeline(name="world")
+def world(videos: str = "", videos_digest: str = "", world_videos: int = 6, viewers: int = 10, seed: int = 0) -> None:
+    own = download(videos=videos, videos_digest=videos_digest)
+    made = render_videos(videos=world_videos, seed=seed)
+    merged = merge_catalogs(first=own.outputs["catalog"], second=made.outputs["catalog"])
+    text = preprocess_text(catalog=merged.outputs["catalog"])
+    logs = simulate_user_logs(
+        catalog=merged.outputs["catalog"], world=made.outputs["world"], viewers=viewers, events_per_viewer=12, seed=seed
+    )
+    dataset = build_dataset(catalog=merged.outputs["catalog"], events=logs.outputs["events"])
+    for task in (own, made, merged, text, logs, dataset):
+        task.set_caching_options(False)
+
+
+@dsl.pipeline(name="films")
+def films(world_videos: int = 80, seed: int = 0) -> None:
+    render_videos(videos=world_videos, seed=seed).set_caching_options(False)
+
+
+@dsl.pipeline(name="fetch")
+def fetch(videos: str = "", videos_digest: str = "") -> None:
+    download(videos=videos, videos_digest=videos_digest).set_caching_options(False).set_retry(num_retries=3)

@@ -1,0 +1,262 @@
+"""Pipelines run here for real: kfp's local runner, a process a step, SeaweedFS behind them."""
+
+import builtins
+import json
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from interest.catalog import Catalog
+from pipelines.errors import InvalidArgument, RunFolderUnusable, StepFailed
+from pipelines.local import LOG, Outcome, run
+from pipelines.training import training
+from tests.pipelines.small import fetch, films, world
+from wire.objects import ObjectStore
+
+ROOT = Path(__file__).parents[2]
+STEPS = {"download", "render_videos", "merge_catalogs", "preprocess_text", "simulate_user_logs", "build_dataset"}
+TINY = {"world_videos": 6, "viewers": 10, "seed": 11}
+
+
+@pytest.fixture(scope="module")
+def environment(object_store_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    cache = tmp_path_factory.mktemp("cache")
+    return {
+        **object_store_env, "RAPT_S3_BUCKET": "pipelines", "OMP_NUM_THREADS": "1",
+        "RAPT_CACHE": str(cache), "RAPT_CACHE_DIR": str(cache),
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def first(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    return run(world, TINY, tmp_path_factory.mktemp("first"), environment)
+
+
+def missed(outcome: Outcome) -> set[str]:
+    return {name for name, step in outcome.steps.items() if not step.cached}
+
+
+def test_every_step_runs_and_tells_its_outcome(first: Outcome) -> None:
+    assert set(first.steps) == STEPS
+    assert "render_videos" in missed(first)
+    assert first.steps["download"].result["videos"] == 0
+    assert first.steps["simulate_user_logs"].result["impressions"] == 120
+    catalog = Catalog.read(Path(first.steps["merge_catalogs"].outputs["catalog"]))
+    assert [video.video_id for video in catalog] == [f"sim-{row:05d}" for row in range(6)]
+
+
+def test_nothing_is_done_twice(first: Outcome, environment: dict[str, str], tmp_path: Path) -> None:
+    again = run(world, TINY, tmp_path, environment)
+
+    assert again.cached and set(again.steps) == STEPS
+    for name, step in again.steps.items():
+        assert step.result == first.steps[name].result
+
+
+def test_what_stands_on_a_changed_parameter_is_done_again(
+    first: Outcome, environment: dict[str, str], tmp_path: Path
+) -> None:
+    assert missed(run(world, {**TINY, "viewers": 11}, tmp_path, environment)) == {
+        "simulate_user_logs",
+        "build_dataset",
+    }
+
+
+def test_what_stands_on_a_changed_file_is_done_again(
+    first: Outcome, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """The list keeps its name, and then the list too: only the content of the video beside it changes."""
+    store = ObjectStore.from_env(environment)
+    made = Catalog.read(Path(first.steps["render_videos"].outputs["catalog"])).videos
+    listed = tmp_path / "python3 films.csv"
+    listed.write_text("path,caption,video_id\nmine.mp4,My film,mine\n")
+    given = {"videos": str(listed)}
+
+    store.get_file(store.key(made[0].uri), tmp_path / "mine.mp4")
+    before = run(fetch, given, tmp_path / "run", environment)
+    same = run(fetch, given, tmp_path / "run", environment)
+    store.get_file(store.key(made[1].uri), tmp_path / "mine.mp4")
+    after = run(fetch, given, tmp_path / "run", environment)
+
+    assert [before.cached, same.cached, after.cached] == [False, True, False]
+    assert Catalog.read(Path(after.steps["download"].outputs["catalog"]))["mine"].uri == made[1].uri
+
+
+def test_what_stands_on_changed_code_is_done_again(first: Outcome, environment: dict[str, str], tmp_path: Path) -> None:
+    copy = tmp_path / "packages"
+    for package in ("components", "interest", "wire"):
+        shutil.copytree(ROOT / package, copy / package, ignore=shutil.ignore_patterns("__pycache__"))
+    with (copy / "interest" / "datasets" / "samples.py").open("a") as file:
+        file.write("\nCHANGED = True\n")
+
+    changed = run(world, TINY, tmp_path / "run", {**environment, "PYTHONPATH": str(copy)})
+
+    assert missed(changed) == {"build_dataset"}
+
+
+def test_a_killed_step_goes_on_where_it_was(environment: dict[str, str], tmp_path: Path) -> None:
+    """Files of the first 64 videos vanish after the kill: had the second run rendered them, they would be back."""
+    mine = {**environment, "RAPT_S3_BUCKET": "killed"}
+    store = ObjectStore.from_env(mine)
+
+    with pytest.raises(StepFailed, match=r"^render_videos: the process died without a word.*log\.txt"):
+        run(films, {}, tmp_path, mine, watch=when(rendered(tmp_path, 64), kill_step))
+    assert not list(tmp_path.glob("artifacts/**/videos.jsonl"))
+    assert not list(store.list("steps/"))
+    early = set(store.list("videos/"))
+    for key in early:
+        store.delete(key)
+    outcome = run(films, {}, tmp_path, mine)
+
+    assert outcome.steps["render_videos"].result == {"videos": 80}
+    uris = [video.uri for video in Catalog.read(Path(outcome.steps["render_videos"].outputs["catalog"]))]
+    assert len(set(uris)) == 80
+    assert not set(map(store.key, uris[:64])) & set(store.list("videos/"))
+    assert set(map(store.key, uris[64:])) <= set(store.list("videos/"))
+
+
+def test_a_failing_step_tells_its_reason_at_once(environment: dict[str, str], tmp_path: Path) -> None:
+    missing = "s3://pipelines/no/such/list.csv"
+
+    with pytest.raises(StepFailed, match=r"^download: ObjectNotFound: .*no/such/list\.csv.* \(log: .*log\.txt\)$"):
+        run(fetch, {"videos": missing}, tmp_path, environment)
+
+    events = [json.loads(line)["event"] for line in (tmp_path / "download.jsonl").read_text().splitlines()]
+    assert events == ["started", "failed"]
+    assert "Traceback" in (tmp_path / LOG).read_text()
+
+
+def test_what_stops_the_watcher_stops_the_steps(environment: dict[str, str], tmp_path: Path) -> None:
+    seen: list[psutil.Process] = []
+
+    def interrupt() -> None:
+        seen.extend(psutil.Process().children(recursive=True))
+        raise KeyboardInterrupt
+
+    mine = {**environment, "RAPT_S3_BUCKET": "stopped"}
+    with pytest.raises(KeyboardInterrupt):
+        run(films, {}, tmp_path, mine, watch=when(rendered(tmp_path, 0), interrupt))
+
+    steps = [process for process in seen if process.pid not in store_pids(environment)]
+    assert steps
+    assert not psutil.wait_procs(steps, timeout=15)[1]
+    assert not list(tmp_path.glob("artifacts/**/videos.jsonl"))
+
+
+def test_the_steps_end_when_the_program_that_runs_them_is_killed(environment: dict[str, str], tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from pipelines.local import run;"
+        "from tests.pipelines.small import films; run(films, {}, Path(sys.argv[1]), {'RAPT_S3_BUCKET': 'orphans'})"
+    )
+    program = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, env={**os.environ, **environment})
+    try:
+        wait_for(rendered(tmp_path, 0))
+        steps = psutil.Process(program.pid).children(recursive=True)
+    finally:
+        program.kill()
+        program.wait()
+
+    assert steps
+    assert not psutil.wait_procs(steps, timeout=15)[1]
+
+
+def test_what_kfp_patches_stays_out_of_our_process(
+    first: Outcome, environment: dict[str, str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    printer, handlers, level = builtins.print, logging.getLogger().handlers[:], logging.getLogger().level
+
+    run(fetch, {}, tmp_path, environment)
+
+    assert capfd.readouterr() == ("", "")
+    assert builtins.print is printer
+    assert (logging.getLogger().handlers, logging.getLogger().level) == (handlers, level)
+    assert "RAPT_RUN_DIR" not in os.environ
+    assert "finished with status" in (tmp_path / LOG).read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"viewer": 3}, r"no parameter 'viewer': did you mean viewers\?"),
+        ({"viewers": "3"}, r"viewers='3' is not of the type number_integer"),
+        ({"viewers": True}, r"viewers=True is not of the type"),
+        ({"videos": "none/such.csv"}, r"videos='none/such.csv' names no file"),
+    ],
+)
+def test_wrong_arguments_are_named_before_anything_runs(
+    arguments: dict[str, object], told: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InvalidArgument, match=told):
+        run(world, arguments, tmp_path / "run", {})
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_unusable_run_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(RunFolderUnusable, match="taken"):
+        run(fetch, {}, tmp_path / "taken", {})
+
+
+@pytest.mark.slow
+def test_the_training_pipeline_runs_whole(environment: dict[str, str], tmp_path: Path) -> None:
+    tiny = {
+        "world_videos": 40, "viewers": 60, "events_per_viewer": 30, "content_epochs": 1, "epochs": 1,
+        "threads": 1, "bootstrap_resamples": 10,
+    }  # fmt: skip
+
+    made = run(training, tiny, tmp_path / "first", environment)
+    again = run(training, tiny, tmp_path / "again", environment)
+
+    assert ("publish" in made.steps) == (made.steps["evaluate"].result["verdict"] == "publish")
+    assert again.cached
+    assert again.steps["train"].result == made.steps["train"].result
+
+
+def when(condition: Callable[[], bool], act: Callable[[], None]) -> Callable[[], None]:
+    """A watcher that acts once."""
+    acted: list[bool] = []
+
+    def watch() -> None:
+        if not acted and condition():
+            acted.append(True)
+            act()
+
+    return watch
+
+
+def rendered(folder: Path, count: int) -> Callable[[], bool]:
+    """Whether the render step of the run in `folder` has told of `count` videos, or of its beginning for 0."""
+
+    def told() -> bool:
+        journal = folder / "render_videos.jsonl"
+        lines = journal.read_text().splitlines() if journal.exists() else []
+        return any(json.loads(line).get("done", -1) >= count for line in lines)
+
+    return told
+
+
+def kill_step() -> None:
+    for process in psutil.Process().children(recursive=True):
+        if "kfp.dsl.executor_main" in process.cmdline() and "python" in process.name():
+            os.kill(process.pid, signal.SIGKILL)
+
+
+def store_pids(environment: dict[str, str]) -> set[int]:
+    """Processes of the session's object store, which are ours too but no steps."""
+    return {p.pid for p in psutil.Process().children(recursive=True) if "weed" in p.name()}
+
+
+def wait_for(condition: Callable[[], bool], deadline_s: float = 60) -> None:
+    end = time.monotonic() + deadline_s
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
