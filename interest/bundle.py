@@ -82,7 +82,11 @@ def write_viewers(folder: Path, table: ViewerTable) -> None:
 
 def write_catalogue(folder: Path, table: CatalogueTable) -> None:
     """Write the two catalogue files."""
-    arrays = {"content": table.content, "duration_s": table.duration_s, "missing": table.missing}
+    arrays: dict[str, NDArray[Any]] = {
+        "content": table.content,
+        "duration_s": table.duration_s,
+        "missing": table.missing,
+    }
     save_file(arrays, folder / "catalogue.safetensors")
     (folder / "catalogue.json").write_text(json.dumps(table.video_ids))
 

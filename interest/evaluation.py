@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +43,7 @@ def gauc(chance: Floats, engaged: Bools, viewer: Ints) -> float:
     chance, engaged = chance[order], engaged[order]
     bounds = np.flatnonzero(np.diff(viewer[order], prepend=-1, append=-1))
     total = weight = 0.0
-    for first, last in zip(bounds[:-1], bounds[1:], strict=True):
+    for first, last in pairwise(bounds):
         value = auc(chance[first:last], engaged[first:last])
         if not np.isnan(value):
             total, weight = total + value * (last - first), weight + (last - first)

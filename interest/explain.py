@@ -71,7 +71,7 @@ class ActivationMaps:
     def direction(self, channels: Floats, size: tuple[int, int, int]) -> Floats:
         """Gradient of an embedding direction [E] with respect to the feature maps: one weight a channel [K]."""
         t, h, w = size
-        return (channels @ self._head) / (t * h * w)
+        return np.asarray((channels @ self._head) / (t * h * w), np.float32)
 
     def maps(self, frames: NDArray[np.uint8]) -> Floats:
         """Feature maps [W, K, t, h, w] of one video's frames uint8 [W, T, S, S, 3]."""

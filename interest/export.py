@@ -21,6 +21,9 @@ OPSET = 20
 class _ContentGraph(nn.Module):
     """One modality's encoder and its adapter: raw features [B, ...] to content [B, C]."""
 
+    mean: Tensor
+    spread: Tensor
+
     def __init__(self, encoders: ContentEncoders, fusion: FusionPredictor, modality: str) -> None:
         super().__init__()
         number = MODALITIES.index(modality)
@@ -131,6 +134,7 @@ def _export(
             module.eval(), example, dynamo=True, input_names=inputs, output_names=outputs,
             dynamic_shapes=shapes, opset_version=OPSET, verbose=False,
         )  # fmt: skip
+    assert program is not None  # noqa: S101 - only None when dynamo is off
     model = program.model_proto
     _forget_origin(model)
     onnx.checker.check_model(model)

@@ -67,7 +67,8 @@ def moment(last_ms: Ints, now_ms: Ints) -> Floats:
 
 def log_gap(gap_s: NDArray[np.floating]) -> NDArray[np.floating]:
     """Seconds to a number near 0..3; clocks that run backwards count as no gap."""
-    return np.log1p(np.maximum(gap_s, 0.0)) / 5.0
+    result: NDArray[np.floating] = np.log1p(np.maximum(gap_s, 0.0)) / 5.0
+    return result
 
 
 def log_length(duration_s: NDArray[np.floating]) -> Floats:

@@ -36,7 +36,7 @@ def run(
     samples, bundle = Dataset.read(dataset), open_bundle(model)
     rows = _spread(samples.rows(Split.TEST), max_targets)
     fewer = _spread(rows, max_targets // 2)
-    work = [("all modalities", (), rows)]
+    work: list[tuple[str, tuple[int, ...], NDArray[np.int64]]] = [("all modalities", (), rows)]
     work += [(f"without {name}", (number,), fewer) for number, name in enumerate(MODALITIES)]
     chances = {}
     with progress("score", sum(len(chosen) for _, _, chosen in work), unit="impressions") as bar:

@@ -9,9 +9,9 @@ import numpy as np
 from components.progress import reporter
 from components.runtime import cache_home, scratch, tree_digest
 from interest.bundle import seal
+from interest.catalog import read_jsonl
 from interest.datasets.samples import Dataset
 from interest.features.shards import FeatureSet, Shard
-from interest.catalog import read_jsonl
 from interest.models.video_encoder import VideoBackbone
 from interest.training.bundle import train_bundle
 from interest.training.features import FeatureArrays
@@ -65,4 +65,5 @@ def load_features(videos: tuple[str, ...], folders: tuple[Path, Path, Path], wor
         features = FeatureSet(folder, cache)
         arrays.append(features.save(name, videos, work / f"{name}.npy"))
         present.append(features.save(has, videos, work / f"{has}.npy").astype(bool))
-    return FeatureArrays(*arrays, present=np.stack(present, axis=1))
+    frames, mfcc, text = arrays
+    return FeatureArrays(frames, mfcc, text, np.stack(present, axis=1))

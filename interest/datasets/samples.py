@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from enum import IntEnum
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -80,7 +81,10 @@ class Dataset:
     def write(self, folder: Path) -> None:
         """Write `samples.safetensors` and `index.json` into `folder`."""
         folder.mkdir(parents=True, exist_ok=True)
-        arrays = {"duration_s": self.duration_s, "feedback_start": self.feedback_start}
+        arrays: dict[str, NDArray[Any]] = {
+            "duration_s": self.duration_s,
+            "feedback_start": self.feedback_start,
+        }
         arrays |= {f"feedback.{name}": value for name, value in _columns(self.feedback)}
         arrays |= {f"targets.{name}": value for name, value in _columns(self.targets)}
         save_file(arrays, folder / "samples.safetensors")
@@ -207,7 +211,8 @@ def _outcomes(table: _Columns, shown: Ints, reacted: Ints, catalog: Catalog, win
 
 def _split(ts_ms: Ints) -> Ints:
     first, second = np.quantile(ts_ms, SPLIT_AT, method="lower")
-    return (ts_ms > first).astype(np.int64) + (ts_ms > second)
+    result: Ints = (ts_ms > first).astype(np.int64) + (ts_ms > second)
+    return result
 
 
 def _visible(table: _Columns, shown: Ints, reacted: Ints, start: Ints) -> Ints:
@@ -228,9 +233,9 @@ def _pairs(bounds: Ints) -> Iterator[tuple[int, tuple[int, int]]]:
     return ((i, (int(bounds[i]), int(bounds[i + 1]))) for i in range(len(bounds) - 1))
 
 
-def _columns(record: Feedback | Targets) -> Iterator[tuple[str, NDArray[np.generic]]]:
+def _columns(record: Feedback | Targets) -> Iterator[tuple[str, NDArray[Any]]]:
     return ((field.name, getattr(record, field.name)) for field in fields(record))
 
 
-def _group(arrays: dict[str, NDArray[np.generic]], prefix: str) -> dict[str, NDArray[np.generic]]:
+def _group(arrays: dict[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
     return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}

@@ -27,7 +27,7 @@ class AudioEncoder(nn.Module):
         x = self.norm(mfcc.flatten(0, 1))
         learned = self.convolutions(x)
         pooled = torch.cat([_mean_and_spread(x), _mean_and_spread(learned)], dim=1)
-        result: Tensor = self.head(pooled.unflatten(0, (b, w)).mean(1))
+        result: Tensor = self.head(pooled.view(b, w, -1).mean(1))
         return result
 
 

@@ -19,6 +19,7 @@ class ContentEncoders(nn.Module):
 
     def __init__(self, backbone: VideoBackbone, embedding: int, coefficients: int) -> None:
         super().__init__()
+        self.embedding = embedding
         self.video = make_video_encoder(backbone, embedding)
         self.audio = AudioEncoder(embedding, coefficients)
         self.text = TextEncoder(embedding)

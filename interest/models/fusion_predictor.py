@@ -64,6 +64,10 @@ class Scores(NamedTuple):
 class FusionPredictor(nn.Module):
     """Scores candidates for a viewer from content embeddings that were computed once a video."""
 
+    embedding_mean: Tensor
+    embedding_spread: Tensor
+    calibration: Tensor
+
     def __init__(self, config: FusionConfig) -> None:
         super().__init__()
         c, modalities = config, len(MODALITIES)
@@ -110,7 +114,7 @@ class FusionPredictor(nn.Module):
         c, modalities = self.config, len(MODALITIES)
         fused = (content * torch.sigmoid(2.0 + self.fuse_gate)).sum(2)
         states = self.sequence(self.fuse(fused), kind, outcome)
-        b, n, d = states.shape
+        n, d = states.shape[1:]
         last = states.gather(1, length[..., None].expand(-1, -1, d))
         state = last + self.merge(torch.cat([last, self.now(now)], dim=-1))
         steps = torch.arange(n, device=length.device)

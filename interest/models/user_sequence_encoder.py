@@ -36,7 +36,8 @@ class UserSequenceEncoder(nn.Module):
         x = torch.cat([self.start.expand(len(tokens), 1, -1), tokens], dim=1)
         for layer in self.layers:
             x = layer(x)
-        return self.norm(x)
+        states: Tensor = self.norm(x)
+        return states
 
 
 class _Layer(nn.Module):
@@ -62,4 +63,5 @@ class _Layer(nn.Module):
         bias = bias.masked_fill(distance < 0, float("-inf"))
         attended = F.scaled_dot_product_attention(q, k, v, attn_mask=bias.to(x.dtype))
         x = x + self.drop(self.out(attended.transpose(1, 2).reshape(b, n, d)))
-        return x + self.drop(self.mlp(self.norm_mlp(x)))
+        result: Tensor = x + self.drop(self.mlp(self.norm_mlp(x)))
+        return result

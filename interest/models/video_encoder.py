@@ -42,7 +42,7 @@ class VideoEncoder(nn.Module):
         b, w = frames.shape[:2]
         x = frames.flatten(0, 1).permute(0, 4, 1, 2, 3).float() / 127.5 - 1.0
         maps: Tensor = self.blocks(x)
-        return maps.unflatten(0, (b, w))
+        return maps.view(b, w, *maps.shape[1:])
 
     def forward(self, frames: Tensor) -> Tensor:
         pooled: Tensor = self.head(self.maps(frames).mean(dim=(1, 3, 4, 5)))
@@ -66,9 +66,11 @@ class PretrainedVideoEncoder(nn.Module):
         """Mean over time and mean absolute change between frames, [B, W, 2F, 1, h, w]."""
         b, w, t = frames.shape[:3]
         x = frames.flatten(0, 2).permute(0, 3, 1, 2).float() / 127.5 - 1.0
-        maps = self.backbone(x).unflatten(0, (b * w, t))
+        maps: Tensor = self.backbone(x)
+        maps = maps.view(b * w, t, *maps.shape[1:])
         change = (maps[:, 1:] - maps[:, :-1]).abs().mean(1) if t > 1 else torch.zeros_like(maps[:, 0])
-        return torch.cat([maps.mean(1), change], dim=1).unsqueeze(2).unflatten(0, (b, w))
+        both = torch.cat([maps.mean(1), change], dim=1)[:, :, None]
+        return both.view(b, w, *both.shape[1:])
 
     def forward(self, frames: Tensor) -> Tensor:
         """From frames (uint8) or from what `prepare` made of them (float)."""

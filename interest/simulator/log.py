@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from interest.catalog import Catalog
 from interest.records import Kind
 from interest.simulator.oracle import impersonal
-from interest.simulator.viewers import Impressions
+from interest.simulator.viewers import Impressions, Ints
 from interest.simulator.world import VideoLatents
 
 SHARES_EVERY = 5
@@ -68,13 +69,13 @@ def truth_table(log: Impressions, latents: VideoLatents) -> pa.Table:
     )
 
 
-def _feedback_kind(log: Impressions, step: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+def _feedback_kind(log: Impressions, step: Ints) -> NDArray[np.object_]:
     liked = np.where(step % SHARES_EVERY == 0, Kind.SHARE.value, Kind.LIKE.value)
     passive = np.where(log.watch_ms.ravel() < SKIP_BELOW_MS, Kind.SKIP.value, Kind.WATCH.value)
     passive = np.where(log.engaged.ravel(), Kind.WATCH.value, passive)
     return np.where(log.liked.ravel(), liked, passive).astype(object)
 
 
-def _ids(prefix: str, numbers: np.ndarray) -> pa.Array:  # type: ignore[type-arg]
+def _ids(prefix: str, numbers: Ints) -> pa.Array:
     text = pc.utf8_lpad(pa.array(numbers.astype(np.int64)).cast(pa.string()), width=5, padding="0")
     return pc.binary_join_element_wise(prefix, text, "")

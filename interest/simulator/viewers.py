@@ -66,7 +66,7 @@ class Viewers:
     def base(self, video: Ints) -> Floats:
         """h without taste: b0 + bq q - bf s.theta - bn n - bl log(l/20)."""
         p, v = self.params, self.latents
-        return (
+        return np.asarray(
             p.b0
             + p.bq * v.q[video]
             - p.bf * np.einsum("nk,nk->n", self.fatigue, v.theta[video])

@@ -42,7 +42,7 @@ def train_bundle(
     With `checkpoints`, a run that was killed goes on where its last finished epoch left it, to the same result.
     """
     _be_deterministic(settings)
-    tell = report or (lambda label, unit: lambda done, total: None)
+    tell = report or _silent
     content_stage = Stage("content", settings.seed, settings.content_epochs, settings.patience, checkpoints,
                           tell("content encoders", "batches"))  # fmt: skip
     encoders, viewers = train_content(dataset, features, settings, content_stage)
@@ -100,6 +100,10 @@ def _write(
         folder,
         CatalogueTable(dataset.videos, table.numpy(), dataset.duration_s, fusion.missing.detach().numpy()),
     )
+
+
+def _silent(_label: str, _unit: str) -> Callable[[int, int], None]:
+    return lambda *_: None
 
 
 def _be_deterministic(settings: TrainSettings) -> None:

@@ -115,7 +115,7 @@ def train_content(
 def encode(encoders: ContentEncoders, features: FeatureArrays, rows: Ints) -> NDArray[np.float32]:
     """Embeddings of the given catalogue rows, [N, M, E]; all windows of each video."""
     encoders.eval()
-    result = np.empty((len(rows), len(MODALITIES), encoders.text.net[-1].out_features), np.float32)
+    result = np.empty((len(rows), len(MODALITIES), encoders.embedding), np.float32)
     with torch.no_grad():
         for i in range(0, len(rows), ENCODE_BATCH):
             chosen = rows[i : i + ENCODE_BATCH]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from interest.datasets.samples import Dataset, Split
-from interest.datasets.windows import Histories, before, cut, moments
+from interest.datasets.windows import Histories, cut, moments
 from interest.errors import NotEnoughData
 from interest.history import HISTORY, log_length
 from interest.models.fusion_predictor import FusionPredictor, Scores
@@ -23,8 +23,9 @@ from interest.training.content import binary_loss
 from interest.training.fit import Stage, decay_groups, fit
 from interest.training.settings import TrainSettings
 
-VALIDATION_TARGETS = 3000
-SCORE_BATCH = 256
+VALIDATION_TARGETS = 8000
+CALIBRATION_TARGETS = 24_000
+SCORE_BATCH = 64
 
 Ints = NDArray[np.int64]
 
@@ -70,7 +71,7 @@ def train_fusion(
     trained = np.unique(dataset.targets.video[dataset.rows(Split.TRAIN)])
     _standardise(model, content, trained)
     targets = _TrainTargets(dataset)
-    chosen = _spread(dataset.rows(Split.VALIDATION), VALIDATION_TARGETS)
+    chosen = some_viewers(dataset, dataset.rows(Split.VALIDATION), VALIDATION_TARGETS)
 
     def batches(epoch: int) -> list[Ints]:
         order = np.random.default_rng([stage.seed, 12, epoch]).permutation(targets.viewers)
@@ -96,25 +97,36 @@ def train_fusion(
 def logits(
     model: FusionPredictor, dataset: Dataset, content: Content, rows: Ints
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(logit, log e(position)) of target rows, each with its own history exactly as serving sees it."""
+    """(logit, log e(position)) of target rows, each with its own history exactly as serving sees it.
+
+    Targets whose histories begin with the same event share one pass, as the sequence is causal.
+    """
     model.eval()
     out = np.empty((2, len(rows)))
+    columns = dataset.targets
+    end = dataset.feedback_start[columns.viewer[rows]] + columns.visible[rows]
+    start = np.maximum(dataset.feedback_start[columns.viewer[rows]], end - HISTORY)
+    order = np.lexsort((end, start))
+    groups = np.split(order, np.flatnonzero(np.diff(start[order])) + 1)
     with torch.no_grad():
         table = model.content(content.embeddings, content.present)
-        for i in range(0, len(rows), SCORE_BATCH):
-            chosen = rows[i : i + SCORE_BATCH]
-            histories, visible, now = before(dataset, chosen)
+        for i in range(0, len(groups), SCORE_BATCH):
+            batch = groups[i : i + SCORE_BATCH]
+            most = max(len(group) for group in batch)
+            place = np.stack([np.pad(group, (0, most - len(group)), mode="edge") for group in batch])
+            histories = cut(dataset, start[place[:, 0]], end[place].max(1))
+            now = moments(dataset, rows[place.ravel()], start[place.ravel()]).reshape(*place.shape, 2)
             state = model.encode_viewer(
                 gather(model, table, torch.from_numpy(histories.video)),
                 torch.from_numpy(histories.kind),
                 torch.from_numpy(histories.outcome),
-                torch.from_numpy(visible),
+                torch.from_numpy(end[place] - start[place]),
                 torch.from_numpy(now),
             )
-            video = torch.from_numpy(dataset.targets.video[chosen])[:, None]
-            position = torch.from_numpy(dataset.targets.position[chosen])[:, None]
+            video = torch.from_numpy(columns.video[rows[place]])
+            position = torch.from_numpy(columns.position[rows[place]])
             scores = model.score(state, table[video], content.log_length[video], position)
-            out[:, i : i + SCORE_BATCH] = torch.stack([scores.logit[:, 0], scores.log_look[:, 0]]).numpy()
+            out[:, place] = torch.stack([scores.logit, scores.log_look]).numpy()
     return out[0], out[1]
 
 
@@ -125,7 +137,7 @@ def gather(model: FusionPredictor, table: Tensor, video: Tensor) -> Tensor:
 
 def calibrate(model: FusionPredictor, dataset: Dataset, content: Content) -> None:
     """Platt scaling of the logit on the validation split (Platt 1999), baked into the model."""
-    rows = dataset.rows(Split.VALIDATION)
+    rows = some_viewers(dataset, dataset.rows(Split.VALIDATION), CALIBRATION_TARGETS)
     model.calibration.copy_(torch.tensor([1.0, 0.0]))
     logit, look = (torch.from_numpy(column) for column in logits(model, dataset, content, rows))
     engaged = torch.from_numpy(dataset.targets.engaged[rows]).double()
@@ -214,6 +226,9 @@ def _loss(logit: NDArray[np.float64], look: NDArray[np.float64], engaged: NDArra
     return binary_loss(log_chance, torch.from_numpy(engaged).double()).item()
 
 
-def _spread(rows: Ints, most: int) -> Ints:
-    """At most `most` of the rows, evenly spread."""
-    return rows[np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(np.int64)]
+def some_viewers(dataset: Dataset, rows: Ints, most: int) -> Ints:
+    """About `most` of the rows: all of those of evenly chosen viewers."""
+    viewer = dataset.targets.viewer[rows]
+    viewers = np.unique(viewer)
+    count = max(1, round(len(viewers) * min(1.0, most / len(rows))))
+    return rows[np.isin(viewer, viewers[np.linspace(0, len(viewers) - 1, count).astype(np.int64)])]

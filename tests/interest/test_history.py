@@ -50,7 +50,7 @@ def test_lengths_are_standardised_and_unknown_is_average() -> None:
 
 
 def test_a_target_sees_strictly_earlier_feedback_only() -> None:
-    _, _, log, samples = small_world()
+    _, _, _, samples = small_world()
     targets = samples.targets
     for row in range(0, len(targets), 37):
         first = samples.feedback_start[targets.viewer[row]]
@@ -60,7 +60,7 @@ def test_a_target_sees_strictly_earlier_feedback_only() -> None:
 
 
 def test_changing_the_future_changes_nothing() -> None:
-    latents, catalog, log, samples = small_world()
+    _, catalog, log, samples = small_world()
     table = events_table(log, catalog)
     half = int(np.median(table["ts_ms"].to_numpy()))
     future = table["ts_ms"].to_numpy() > half

@@ -26,6 +26,7 @@ from interest.simulator.oracle import impersonal
 from interest.training.bundle import load_modules, train_bundle
 from interest.training.content import train_content
 from interest.training.fit import Stage
+from interest.training.fusion import Content, logits
 from interest.training.settings import TrainSettings
 from tests.interest.conftest import SETTINGS
 from tests.interest.worlds import signal_features, small_world
@@ -78,7 +79,7 @@ def test_a_run_killed_in_its_second_stage_ends_in_the_same_bundle(bundle: Bundle
 def test_onnx_gives_what_torch_gives(bundle: Bundle) -> None:
     _, _, _, samples = small_world()
     arrays = {name: torch.from_numpy(value) for name, value in weights(bundle).items()}
-    encoders, fusion = load_modules(arrays, dict(bundle.manifest))
+    _, fusion = load_modules(arrays, dict(bundle.manifest))
     scorer, rows = Scorer(bundle), samples.rows(Split.TEST)[:64]
     histories, visible, now = before(samples, rows)
     candidates = np.random.default_rng(0).integers(-1, 60, (len(rows), 7))
@@ -223,3 +224,25 @@ def test_every_viewer_of_the_log_has_an_embedding_that_knows_its_taste() -> None
     order = [int(user.removeprefix("u")) for user in samples.users]
     assert viewers.taste.shape == (150, settings.taste)
     assert np.corrcoef(viewers.bias.detach().numpy(), engaged[order])[0, 1] > 0.3
+
+
+def test_scoring_many_moments_in_one_pass_gives_what_one_by_one_gives(bundle: Bundle) -> None:
+    _, _, _, samples = small_world(videos=60, viewers=12, steps=130)
+    scorer, rows = Scorer(bundle), samples.rows(Split.TEST)
+    arrays = {name: torch.from_numpy(value) for name, value in weights(bundle).items()}
+    _, fusion = load_modules(arrays, dict(bundle.manifest))
+    embeddings = torch.zeros(60, 3, fusion.config.embedding)
+    absent, lengths = torch.zeros(60, 3, dtype=torch.bool), torch.from_numpy(log_length(samples.duration_s))
+    content = Content(embeddings, absent, lengths)
+    logit, look = logits(fusion, samples, content, rows)
+    scorer = Scorer(bundle, drop=(0, 1, 2))
+    scorer.duration_s = np.append(samples.duration_s, 0.0)
+    histories, visible, now = before(samples, rows)
+    made = scorer.score(
+        video=histories.video, kind=histories.kind, outcome=histories.outcome, length=visible, now=now,
+        candidates=samples.targets.video[rows][:, None], position=samples.targets.position[rows][:, None],
+    )  # fmt: skip
+    assert (visible == 100).any()
+    assert (visible < 100).any()
+    np.testing.assert_allclose(logit, made.logit[:, 0], atol=1e-4)
+    np.testing.assert_allclose(np.exp(look) / (1 + np.exp(-logit)), made.probability[:, 0], atol=1e-5)
