@@ -90,6 +90,8 @@ def read_step(name: str, lines: Sequence[Mapping[str, Any]], now: float) -> Step
         return replace(told, state=state, seconds=last["seconds"], result=last["result"], outputs=last["outputs"])
     if last["event"] == "failed":
         reason = f"{last['error']}: {last['reason']}" if last["reason"] else last["error"]
+        if last["error"] == KeyboardInterrupt.__name__:
+            reason = "interrupted"
         return replace(told, state=State.FAILED, seconds=last["ts"] - begun, reason=reason)
     return told
 

@@ -64,6 +64,11 @@ def test_a_failed_step_has_its_reason_in_one_line() -> None:
     assert (step.state, step.reason, step.seconds) == (State.FAILED, "NotEnoughData: 3 rows", 3)
 
 
+def test_ctrl_c_is_told_in_words() -> None:
+    step = read_step("train", [line("started", 1), line("failed", 4, error="KeyboardInterrupt", reason="")], 9.0)
+    assert (step.state, step.reason) == (State.FAILED, "interrupted")
+
+
 def test_a_step_that_started_again_is_what_it_told_since() -> None:
     lines = [line("started", 1), line("failed", 4, error="Gone", reason="away"), line("started", 6)]
     assert read_step("train", lines, 8.0).state is State.RUNNING
