@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import multiprocessing
 import os
-import signal
 import tempfile
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from hashlib import sha256
@@ -21,6 +19,7 @@ from numpy.typing import NDArray
 from components.errors import TooManyRejected
 from components.progress import progress
 from components.runtime import file_digest, memo
+from components.workers import workers
 from interest.catalog import REJECTED, Catalog, write_jsonl
 from interest.errors import InvalidSetting, InvalidVideo
 from interest.features.shards import SHARD_VIDEOS, SHARDS, Shard, write_shard
@@ -43,7 +42,7 @@ class Decoders:
 
     def __init__(self, processes: int | None = None) -> None:
         self.processes = processes or len(os.sched_getaffinity(0))
-        self._pool = self._start(self.processes)
+        self._pool = workers(self.processes)
 
     def __enter__(self) -> Decoders:
         return self
@@ -74,15 +73,7 @@ class Decoders:
 
     def _restart(self) -> None:
         self._pool.shutdown(cancel_futures=True)
-        self._pool = self._start(self.processes)
-
-    @staticmethod
-    def _start(processes: int) -> ProcessPoolExecutor:
-        # Forking a process that holds open connections and threads is not safe: the workers start afresh.
-        # Ctrl-C is the parent's to handle: it stops the workers as it leaves.
-        context = multiprocessing.get_context("spawn")
-        ignore = partial(signal.signal, signal.SIGINT, signal.SIG_IGN)
-        return ProcessPoolExecutor(processes, mp_context=context, initializer=ignore)
+        self._pool = workers(self.processes)
 
 
 def media_shards(

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import multiprocessing
 import tempfile
 from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from components.progress import progress
 from components.runtime import memo
+from components.workers import workers
 from interest.catalog import Catalog, read_jsonl, write_jsonl
 from interest.records import Video
 from interest.simulator.captions import caption
@@ -63,10 +63,8 @@ def run(catalog: Path, world: Path, *, videos: int, seed: int, processes: int = 
     ]
     store = ObjectStore.from_env()
     rendered: list[Video] = []
-    # Forking a process that holds open connections and threads is not safe: the workers start afresh.
-    context = multiprocessing.get_context("spawn")
     with (
-        ProcessPoolExecutor(processes, mp_context=context) as pool,
+        workers(processes) as pool,
         progress("render videos", videos, unit="videos") as bar,
     ):
         for start in range(0, videos, SHARD):
