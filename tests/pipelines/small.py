@@ -4,8 +4,11 @@ from kfp import dsl
 
 from components.build_dataset.component import build_dataset
 from components.download.component import download
+from components.import_user_logs.component import import_user_logs
 from components.merge_catalogs.component import merge_catalogs
+from components.preprocess_audio.component import preprocess_audio
 from components.preprocess_text.component import preprocess_text
+from components.preprocess_video.component import preprocess_video
 from components.render_videos.component import render_videos
 from components.simulate_user_logs.component import simulate_user_logs
 
@@ -32,3 +35,13 @@ def films(world_videos: int = 80, seed: int = 0) -> None:
 @dsl.pipeline(name="fetch")
 def fetch(videos: str = "", videos_digest: str = "") -> None:
     download(videos=videos, videos_digest=videos_digest).set_caching_options(False).set_retry(num_retries=3)
+
+
+@dsl.pipeline(name="own")
+def own(videos: str, source: str, videos_digest: str = "", source_digest: str = "") -> None:
+    brought = download(videos=videos, videos_digest=videos_digest)
+    logs = import_user_logs(catalog=brought.outputs["catalog"], source=source, source_digest=source_digest)
+    pictures = preprocess_video(catalog=logs.outputs["catalog_out"])
+    sound = preprocess_audio(catalog=logs.outputs["catalog_out"])
+    for task in (brought, logs, pictures, sound):
+        task.set_caching_options(False)

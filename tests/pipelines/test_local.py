@@ -19,7 +19,7 @@ from interest.catalog import Catalog
 from pipelines.errors import InvalidArgument, RunFolderUnusable, StepFailed
 from pipelines.local import LOG, Outcome, run
 from pipelines.training import training
-from tests.pipelines.small import fetch, films, world
+from tests.pipelines.small import fetch, films, own, world
 from wire.objects import ObjectStore
 
 ROOT = Path(__file__).parents[2]
@@ -89,6 +89,23 @@ def test_what_stands_on_a_changed_file_is_done_again(
 
     assert [before.cached, same.cached, after.cached] == [False, True, False]
     assert Catalog.read(Path(after.steps["download"].outputs["catalog"]))["mine"].uri == made[1].uri
+
+
+def test_own_videos_and_logs_come_in(first: Outcome, environment: dict[str, str], tmp_path: Path) -> None:
+    store = ObjectStore.from_env(environment)
+    made = Catalog.read(Path(first.steps["render_videos"].outputs["catalog"])).videos
+    for video in made:
+        store.get_file(store.key(video.uri), tmp_path / f"{video.video_id}.mp4")
+    rows = [f"{video.video_id}.mp4,{video.video_id},{video.published_at_ms}" for video in made]
+    (tmp_path / "films.csv").write_text("\n".join(["path,video_id,published_at", *rows]))
+    logs = Path(first.steps["simulate_user_logs"].outputs["events"]) / "events.parquet"
+
+    outcome = run(own, {"videos": str(tmp_path / "films.csv"), "source": str(logs)}, tmp_path / "run", environment)
+
+    counts = outcome.steps["import_user_logs"].result
+    assert counts["rejected"] == 0 and counts["rows"] == first.steps["simulate_user_logs"].result["events"]
+    for step in ("preprocess_video", "preprocess_audio"):
+        assert outcome.steps[step].result == {"videos": 6, "rejected": 0}
 
 
 def test_what_stands_on_changed_code_is_done_again(first: Outcome, environment: dict[str, str], tmp_path: Path) -> None:
