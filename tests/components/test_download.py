@@ -149,3 +149,21 @@ def test_long_videos_and_local_paths_are_refused_by_setting(
         step(web, videos, max_bytes=100)
     with pytest.raises(TooManyRejected, match="local files are switched off"):
         step(web, videos, allow_local_paths=False)
+
+
+def test_no_list_makes_an_empty_catalogue(tmp_path: Path) -> None:
+    assert run("", tmp_path / "catalog") == {"videos": 0, "rejected": 0, "received_bytes": 0}
+    assert len(Catalog.read(tmp_path / "catalog")) == 0
+
+
+def test_a_list_in_the_store_names_addresses_but_no_local_files(
+    web: Web, in_object_store_env: ObjectStore, tmp_path: Path
+) -> None:
+    web.routes["/bikes.mp4"] = file(BIKES.read_bytes())
+    in_object_store_env.put_bytes("lists/films.csv", f"url,path\n{web.url('/bikes.mp4')},\n,{CARPHONE}\n".encode())
+
+    counts = run(in_object_store_env.uri("lists/films.csv"), tmp_path / "catalog", allow_private=[web.place])
+
+    assert (counts["videos"], counts["rejected"]) == (1, 1)
+    (refused,) = Catalog.read(tmp_path / "catalog").rejected
+    assert "local files are switched off" in refused.reason

@@ -19,12 +19,17 @@ from interest.catalog import Catalog
 from pipelines.errors import InvalidArgument, RunFolderUnusable, StepFailed
 from pipelines.local import LOG, Outcome, run
 from pipelines.training import training
-from tests.pipelines.small import fetch, films, own, world
+from tests.pipelines.small import fetch, films, own, ungated, world
+from wire.models import latest
 from wire.objects import ObjectStore
 
 ROOT = Path(__file__).parents[2]
 STEPS = {"download", "render_videos", "merge_catalogs", "preprocess_text", "simulate_user_logs", "build_dataset"}
 TINY = {"world_videos": 6, "viewers": 10, "seed": 11}
+SMALL = {
+    "world_videos": 40, "viewers": 60, "events_per_viewer": 30, "content_epochs": 1, "epochs": 1,
+    "threads": 1, "bootstrap_resamples": 10,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -225,17 +230,19 @@ def test_an_unusable_run_folder_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_training_pipeline_runs_whole(environment: dict[str, str], tmp_path: Path) -> None:
-    tiny = {
-        "world_videos": 40, "viewers": 60, "events_per_viewer": 30, "content_epochs": 1, "epochs": 1,
-        "threads": 1, "bootstrap_resamples": 10,
-    }  # fmt: skip
-
-    made = run(training, tiny, tmp_path / "first", environment)
-    again = run(training, tiny, tmp_path / "again", environment)
+    made = run(training, SMALL, tmp_path / "first", environment)
+    again = run(training, SMALL, tmp_path / "again", environment)
 
     assert ("publish" in made.steps) == (made.steps["evaluate"].result["verdict"] == "publish")
     assert again.cached
     assert again.steps["train"].result == made.steps["train"].result
+
+
+@pytest.mark.slow
+def test_a_model_is_published_under_its_digest(environment: dict[str, str], tmp_path: Path) -> None:
+    published = run(ungated, SMALL, tmp_path, environment).steps["publish"].result
+
+    assert latest(ObjectStore.from_env(environment)) == published["digest"]
 
 
 def when(condition: Callable[[], bool], act: Callable[[], None]) -> Callable[[], None]:
