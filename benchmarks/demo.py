@@ -1,6 +1,6 @@
 """The demo as a new user runs it: how long from nothing, how long again, and how much memory.
 
-    python -m benchmarks.demo
+python -m benchmarks.demo
 """
 
 from __future__ import annotations

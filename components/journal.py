@@ -14,7 +14,7 @@ from typing import Any
 
 RUN_DIR = "RAPT_RUN_DIR"
 
-_current: ContextVar[Journal]
+_current: ContextVar[Journal] = ContextVar("journal")
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,7 @@ class Journal:
     def progressed(self, label: str, done: int, total: int, unit: str) -> None:
         self._write(event="progress", label=label, done=done, total=total, unit=unit)
 
-    def ended(
-        self, *, cached: bool, seconds: float, result: Mapping[str, Any], outputs: Mapping[str, str]
-    ) -> None:
+    def ended(self, *, cached: bool, seconds: float, result: Mapping[str, Any], outputs: Mapping[str, str]) -> None:
         self._write(event="ended", cached=cached, seconds=seconds, result=dict(result), outputs=dict(outputs))
 
     def failed(self, error: BaseException) -> None:
@@ -56,9 +54,6 @@ class Journal:
             file.write(line + "\n")
 
 
-_current = ContextVar("journal", default=Journal("step", None))
-
-
 def current() -> Journal:
     """The journal of the step that is running."""
-    return _current.get()
+    return _current.get(Journal("step", None))

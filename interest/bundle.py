@@ -62,9 +62,7 @@ class Bundle:
         arrays = load_file(self.folder / "catalogue.safetensors")
         ids = tuple(json.loads((self.folder / "catalogue.json").read_text()))
         if len(ids) != len(arrays["content"]):
-            raise InvalidBundle(
-                f"{self.folder.name}: {len(ids)} video ids for {len(arrays['content'])} embeddings"
-            )
+            raise InvalidBundle(f"{self.folder.name}: {len(ids)} video ids for {len(arrays['content'])} embeddings")
         return CatalogueTable(ids, arrays["content"], arrays["duration_s"], arrays["missing"])
 
     def viewers(self) -> ViewerTable:
@@ -150,13 +148,9 @@ def check_file(folder: Path, name: str, entry: Mapping[str, Any]) -> None:
     if not path.is_file():
         raise InvalidBundle(f"{name} is missing from the bundle; fetch it again")
     if path.stat().st_size != entry["bytes"]:
-        raise InvalidBundle(
-            f"{name} has {path.stat().st_size} bytes, the manifest says {entry['bytes']}: truncated"
-        )
+        raise InvalidBundle(f"{name} has {path.stat().st_size} bytes, the manifest says {entry['bytes']}: truncated")
     if _sha256(path) != entry["sha256"]:
-        raise InvalidBundle(
-            f"{name} is not what the manifest says (sha256 differs): tampered with or damaged"
-        )
+        raise InvalidBundle(f"{name} is not what the manifest says (sha256 differs): tampered with or damaged")
 
 
 def weights(bundle: Bundle) -> dict[str, NDArray[np.generic]]:

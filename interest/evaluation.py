@@ -77,9 +77,7 @@ def share(value: float, ceiling: float, nothing: float) -> float:
     return (value - nothing) / (ceiling - nothing) if ceiling != nothing else float("nan")
 
 
-def popularity(
-    video: Ints, position: Ints, engaged: Bools, prior: float = 20.0
-) -> Callable[[Ints, Ints], Floats]:
+def popularity(video: Ints, position: Ints, engaged: Bools, prior: float = 20.0) -> Callable[[Ints, Ints], Floats]:
     """The baseline to beat: each video's smoothed engagement rate in training, times the position's lift."""
     rate = engaged.mean() if len(engaged) else 0.5
     size = int(max(video.max(initial=0), 0)) + 1

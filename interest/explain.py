@@ -90,7 +90,5 @@ class ActivationMaps:
 def _enlarged(cam: Floats, frames: int, size: int) -> Floats:
     """[W, t, h, w] to [W, T, S, S]: nearest in time, bilinear in space."""
     steps = np.minimum(np.arange(frames) * cam.shape[1] // frames, cam.shape[1] - 1)
-    pictures = [
-        [cv2.resize(np.ascontiguousarray(window[step]), (size, size)) for step in steps] for window in cam
-    ]
+    pictures = [[cv2.resize(np.ascontiguousarray(window[step]), (size, size)) for step in steps] for window in cam]
     return np.clip(np.array(pictures, np.float32), 0.0, 1.0)

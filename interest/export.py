@@ -54,9 +54,7 @@ class _ViewerGraph(nn.Module):
         super().__init__()
         self.fusion = fusion
 
-    def forward(
-        self, content: Tensor, kind: Tensor, outcome: Tensor, length: Tensor, now: Tensor
-    ) -> ViewerState:
+    def forward(self, content: Tensor, kind: Tensor, outcome: Tensor, length: Tensor, now: Tensor) -> ViewerState:
         return self.fusion.encode_viewer(content, kind, outcome, length, now)
 
 

@@ -42,21 +42,15 @@ class Projection:
         rows = _checked(new)
         known, width = self.embeddings.shape
         if rows.shape[1] != width:
-            raise InvalidRecord(
-                f"embeddings have {rows.shape[1]} columns, the projection was fitted on {width}"
-            )
+            raise InvalidRecord(f"embeddings have {rows.shape[1]} columns, the projection was fitted on {width}")
         if not known and len(rows):
-            raise InvalidRecord(
-                "the projection was fitted on no embedding; fit it on some before placing new ones"
-            )
+            raise InvalidRecord("the projection was fitted on no embedding; fit it on some before placing new ones")
         if not len(rows):
             return np.zeros((0, 2), np.float32)
         if known < FEWEST:
             distances = np.linalg.norm(rows[:, None] - self.embeddings[None], axis=2)
             return np.asarray(self.points[distances.argmin(axis=1)])
-        placed = self._map.prepare_partial(
-            rows.astype(np.float64), initialization="median", k=min(NEIGHBOURS, known)
-        )
+        placed = self._map.prepare_partial(rows.astype(np.float64), initialization="median", k=min(NEIGHBOURS, known))
         return np.asarray(placed, dtype=np.float32)
 
     @cached_property
@@ -127,7 +121,5 @@ def _checked(embeddings: ArrayLike) -> Floats:
         raise InvalidRecord(f"embeddings have the shape {rows.shape}, not [points, width]")
     bad = ~np.isfinite(rows).all(axis=1)
     if bad.any():
-        raise InvalidRecord(
-            f"embeddings row {int(bad.argmax())} holds NaN or infinity; drop it or mend the encoder"
-        )
+        raise InvalidRecord(f"embeddings row {int(bad.argmax())} holds NaN or infinity; drop it or mend the encoder")
     return rows

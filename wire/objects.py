@@ -70,8 +70,7 @@ class ObjectStore:
         parts = urlsplit(endpoint)
         if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path not in {"", "/"}:
             raise ObjectStoreUnset(
-                f"the object store's endpoint {endpoint!r} is not of the form http://host:port: "
-                "set RAPT_S3_ENDPOINT"
+                f"the object store's endpoint {endpoint!r} is not of the form http://host:port: set RAPT_S3_ENDPOINT"
             )
         self.endpoint = endpoint
         self.bucket = bucket
@@ -142,9 +141,7 @@ class ObjectStore:
         def upload() -> None:
             with path.open("rb") as file:
                 size = os.fstat(file.fileno()).st_size
-                self._client.put_object(
-                    self.bucket, key, file, size, part_size=PART_BYTES, num_parallel_uploads=1
-                )
+                self._client.put_object(self.bucket, key, file, size, part_size=PART_BYTES, num_parallel_uploads=1)
 
         self._put(key, upload)
 
@@ -287,13 +284,9 @@ class ObjectStore:
             return None
         what = self.uri(key)
         if code in FULL or status == 507:
-            return ObjectStoreFull(
-                f"cannot {verb} {what}: the store at {self.endpoint} is full; make room in it"
-            )
+            return ObjectStoreFull(f"cannot {verb} {what}: the store at {self.endpoint} is full; make room in it")
         if code in MISSING:
-            return ObjectNotFound(
-                f"no object {what} in the store at {self.endpoint}: run the step that makes it"
-            )
+            return ObjectNotFound(f"no object {what} in the store at {self.endpoint}: run the step that makes it")
         if code in DENIED or status in {401, 403}:
             return AccessDenied(
                 f"the store at {self.endpoint} refuses to {verb} {what} ({code or status}): "
@@ -311,8 +304,7 @@ class ObjectStore:
         else:
             reason = f"{type(error).__name__}; is it running? Try `rapt status`, `rapt up`"
         return ObjectStoreUnavailable(
-            f"cannot {verb} {self.uri(key)}: no success from {self.endpoint} "
-            f"within {self.deadline_s:g} s: {reason}"
+            f"cannot {verb} {self.uri(key)}: no success from {self.endpoint} within {self.deadline_s:g} s: {reason}"
         )
 
 

@@ -15,9 +15,7 @@ from interest.datasets.samples import LABEL_WINDOW_S, Dataset, Split, build
 TRUTH = "truth.safetensors"
 
 
-def run(
-    catalog: Path, events: Path, dataset: Path, *, label_window_s: float = LABEL_WINDOW_S
-) -> dict[str, int]:
+def run(catalog: Path, events: Path, dataset: Path, *, label_window_s: float = LABEL_WINDOW_S) -> dict[str, int]:
     """Write the dataset folder; a simulated log's truth goes beside it, row by row as the targets."""
     table = read_events(events / "events.parquet")
     samples = build(Catalog.read(catalog), table, label_window_s=label_window_s)

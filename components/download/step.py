@@ -63,16 +63,12 @@ class Downloader:
 
     def _from_disk(self, name: str) -> Done:
         if not self.allow_local_paths:
-            raise ForbiddenUrl(
-                "column path: local files are switched off; set allow_local_paths or give a url"
-            )
+            raise ForbiddenUrl("column path: local files are switched off; set allow_local_paths or give a url")
         path = self.base / name
         if not path.is_file():
             raise InvalidRecord(f"column path: {name!r} is no file; paths are relative to the list's folder")
         if path.stat().st_size > self.policy.max_bytes:
-            raise TooLarge(
-                f"{path.stat().st_size} bytes, the limit is {self.policy.max_bytes}; raise max_bytes"
-            )
+            raise TooLarge(f"{path.stat().st_size} bytes, the limit is {self.policy.max_bytes}; raise max_bytes")
         return self._keep(path)
 
     def _from_web(self, url: str) -> tuple[Done, int]:

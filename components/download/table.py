@@ -130,9 +130,7 @@ def _columns(path: Path, names: list[str]) -> list[str]:
     if twice:
         raise InvalidRecord(f"{path.name}: column {twice!r} occurs twice in the header")
     if not {"url", "path"} & set(columns):
-        raise InvalidRecord(
-            f"{path.name} lacks a column url or path; its columns are {', '.join(columns)[:200]}"
-        )
+        raise InvalidRecord(f"{path.name} lacks a column url or path; its columns are {', '.join(columns)[:200]}")
     return columns
 
 
@@ -143,9 +141,7 @@ def _item(row: int, cells: Mapping[str, object]) -> Item:
     if "\0" in path:
         _fail(row, "column path: holds a zero byte")
     if len(video_id) > MAX_ID_CHARACTERS or not video_id.isprintable():
-        _fail(
-            row, f"column video_id: {video_id[:40]!r}… is over {MAX_ID_CHARACTERS} characters or unprintable"
-        )
+        _fail(row, f"column video_id: {video_id[:40]!r}… is over {MAX_ID_CHARACTERS} characters or unprintable")
     return Item(row, url, path, caption, video_id, _published_ms(row, published), topic or None)
 
 

@@ -50,10 +50,7 @@ def run(
     }
     verdict = gate(slices["all"])
     place = np.searchsorted(rows, fewer)
-    cost = {
-        name: _cost(judged.take(place), chances[f"without {name}"], bootstrap_resamples)
-        for name in MODALITIES
-    }
+    cost = {name: _cost(judged.take(place), chances[f"without {name}"], bootstrap_resamples) for name in MODALITIES}
     content = {
         "model": bundle.digest,
         "verdict": "publish" if verdict.publish else "hold",
@@ -67,9 +64,7 @@ def run(
     return {"verdict": content["verdict"], "reasons": "; ".join(verdict.reasons), "metrics": main}
 
 
-def predict(
-    scorer: Scorer, samples: Dataset, rows: NDArray[np.int64], advance: Any = None
-) -> NDArray[np.float64]:
+def predict(scorer: Scorer, samples: Dataset, rows: NDArray[np.int64], advance: Any = None) -> NDArray[np.float64]:
     """Chance of engaging for target rows, each with its own history, through the serving path."""
     result = np.empty(len(rows))
     for i in range(0, len(rows), BATCH):

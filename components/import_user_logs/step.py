@@ -63,9 +63,7 @@ def _local(source: str, scratch: Path) -> Path:
     if not source.startswith("s3://"):
         path = Path(source)
         if not path.exists():
-            raise InvalidSetting(
-                f"source {source!r} is neither a file nor a folder; give one, or an s3:// address"
-            )
+            raise InvalidSetting(f"source {source!r} is neither a file nor a folder; give one, or an s3:// address")
         return path
     store = ObjectStore.from_env()
     key = store.key(source)

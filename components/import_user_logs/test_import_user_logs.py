@@ -20,23 +20,17 @@ KUAIREC = "user_id,video_id,play_duration,video_duration,timestamp\n5,v,100,2000
 
 @pytest.fixture
 def catalog(tmp_path: Path) -> Path:
-    Catalog((Video(video_id="v", uri="s3://b/videos/1", caption="mine", duration_s=4.0),)).write(
-        tmp_path / "catalog"
-    )
+    Catalog((Video(video_id="v", uri="s3://b/videos/1", caption="mine", duration_s=4.0),)).write(tmp_path / "catalog")
     return tmp_path / "catalog"
 
 
 def test_good_rows_come_in_sorted_and_bad_ones_are_listed(tmp_path: Path, catalog: Path) -> None:
     log = tmp_path / "log.csv"
-    log.write_text(
-        HEADER + "b,u,v,r,20,watch,5\na,u,v,r,10,impression,\nc,u,gone,r,30,watch,1\na,u,v,r,40,like,\n"
-    )
+    log.write_text(HEADER + "b,u,v,r,20,watch,5\na,u,v,r,10,impression,\nc,u,gone,r,30,watch,1\na,u,v,r,40,like,\n")
     counts = run(str(log), catalog, tmp_path / "events")
     assert (counts["rows"], counts["kept"], counts["rejected"], counts["out_of_order"]) == (4, 2, 2, 1)
     assert read_events(tmp_path / "events" / "events.parquet")["event_id"].to_pylist() == ["a", "b"]
-    rejected = [
-        json.loads(line) for line in (tmp_path / "events" / "rejected.jsonl").read_text().splitlines()
-    ]
+    rejected = [json.loads(line) for line in (tmp_path / "events" / "rejected.jsonl").read_text().splitlines()]
     assert [row["item"] for row in rejected] == ["c", "a"]
     assert json.loads((tmp_path / "events" / "counts.json").read_text()) == counts
 

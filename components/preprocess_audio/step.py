@@ -36,9 +36,7 @@ def run(
 
 def pack(sounds: list[Sound | None], settings: AudioSettings) -> Tensors:
     """A shard's tensors, transformed in one batch; zeros where there is no sound."""
-    coefficients = np.zeros(
-        (len(sounds), settings.windows, settings.coefficients, settings.spectra), np.float32
-    )
+    coefficients = np.zeros((len(sounds), settings.windows, settings.coefficients, settings.spectra), np.float32)
     heard = [row for row, sound in enumerate(sounds) if sound is not None]
     if heard:
         coefficients[heard] = mfcc(np.stack([s for s in sounds if s is not None]), settings)

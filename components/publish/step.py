@@ -13,7 +13,7 @@ from wire.objects import ObjectStore
 
 
 def run(model: Path, report: Path, dataset: Path, bundle: Path) -> dict[str, str]:
-    """Write the final bundle into the folder `bundle`, upload it, and the dataset it learned from; returns its digest."""
+    """Write the final bundle into the folder `bundle`, upload it with what it learned from; returns its digest."""
     open_bundle(model)
     manifest, _ = read_manifest(model)
     shutil.copytree(model, bundle)

@@ -15,14 +15,10 @@ from interest.simulator.viewers import simulate
 from interest.simulator.world import VideoLatents, latents_of
 
 
-def run(
-    catalog: Path, world: Path, events: Path, *, viewers: int, events_per_viewer: int, seed: int
-) -> dict[str, int]:
+def run(catalog: Path, world: Path, events: Path, *, viewers: int, events_per_viewer: int, seed: int) -> dict[str, int]:
     """Write `events.parquet` and `truth.parquet` into the folder `events`; returns their counts."""
     if viewers < 1 or events_per_viewer < 1:
-        raise InvalidSetting(
-            f"viewers is {viewers} and events_per_viewer {events_per_viewer}; both must be at least 1"
-        )
+        raise InvalidSetting(f"viewers is {viewers} and events_per_viewer {events_per_viewer}; both must be at least 1")
     videos = Catalog.read(catalog)
     latents = latents_of(videos, VideoLatents.read(world))
     log = simulate(latents, viewers, events_per_viewer, seed, reporter("simulate viewers", "steps"))

@@ -46,9 +46,7 @@ def run(
         content_epochs=content_epochs,
         epochs=epochs,
     )
-    about = train_bundle(
-        samples, features, settings, model, checkpoints=work / "checkpoints", report=reporter
-    )
+    about = train_bundle(samples, features, settings, model, checkpoints=work / "checkpoints", report=reporter)
     return {"digest": seal(model, about | {"data": {"dataset": tree_digest(dataset)}})}
 
 

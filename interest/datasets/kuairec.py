@@ -73,9 +73,7 @@ def _usable(table: pa.Table, path: Path) -> tuple[pa.Table, list[Rejected]]:
     if untimed:
         rejected.append(Rejected(item=path.name, reason=f"{untimed} rows without a timestamp"))
     if repeated:
-        rejected.append(
-            Rejected(item=path.name, reason=f"{repeated} rows that repeat viewer, video and time")
-        )
+        rejected.append(Rejected(item=path.name, reason=f"{repeated} rows that repeat viewer, video and time"))
     return unique, rejected
 
 
@@ -116,9 +114,7 @@ def _texts(folder: Path, rejected: list[Rejected]) -> tuple[dict[str, str], dict
             captions[row["video_id"]] = _told(row["caption"])
             topics[row["video_id"]] = _told(row["first_level_category_name"]) or topics.get(row["video_id"])
         if broken:
-            rejected.append(
-                Rejected(item=path.name, reason=f"{broken} rows torn apart, left without caption")
-            )
+            rejected.append(Rejected(item=path.name, reason=f"{broken} rows torn apart, left without caption"))
     return captions, topics
 
 

@@ -171,9 +171,7 @@ class _Columns:
         names, code = _codes(events["video_id"])
         video = np.array([catalog.index.get(name, -1) for name in names], np.int64)[code]
         pair = viewer * (request.max(initial=0) + 1) + request
-        numbers = {
-            name: events[name].to_numpy().astype(np.int64) for name in ("watch_ms", "position", "ts_ms")
-        }
+        numbers = {name: events[name].to_numpy().astype(np.int64) for name in ("watch_ms", "position", "ts_ms")}
         return _Columns(
             users=tuple(users),
             viewer=viewer,

@@ -54,9 +54,7 @@ def read_csv(path: Path, columns: Sequence[str] | None = None, *, delimiter: str
         )
     except pa.ArrowInvalid as error:
         what = ragged[0] if ragged else str(error).splitlines()[0]
-        raise InvalidRecord(
-            f"{path.name}: {what}; {len(header)} columns of UTF-8 text are expected"
-        ) from error
+        raise InvalidRecord(f"{path.name}: {what}; {len(header)} columns of UTF-8 text are expected") from error
 
 
 def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
@@ -67,9 +65,7 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
                 require(file.schema_arrow.names, columns, path)
             return file.read(columns=None if columns is None else list(columns))
     except (pa.ArrowInvalid, OSError) as error:
-        raise InvalidRecord(
-            f"{path.name} is not a readable parquet file: {str(error).splitlines()[0]}"
-        ) from error
+        raise InvalidRecord(f"{path.name} is not a readable parquet file: {str(error).splitlines()[0]}") from error
 
 
 def read_jsonl(path: Path) -> pa.Table:
@@ -102,9 +98,7 @@ def require(names: Sequence[str], wanted: Sequence[str], path: Path) -> None:
     """Raise `InvalidRecord` for the first wanted column that is not among `names`."""
     missing = [name for name in wanted if name not in names]
     if missing:
-        raise InvalidRecord(
-            f"{path.name} lacks the column {missing[0]!r}; it has {', '.join(names) or 'none'}"
-        )
+        raise InvalidRecord(f"{path.name} lacks the column {missing[0]!r}; it has {', '.join(names) or 'none'}")
 
 
 def whole_numbers(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -178,9 +172,7 @@ def id_column(table: pa.Table, name: str, path: Path) -> pa.Array:
     text = column.cast(pa.string()).combine_chunks()
     empty = pc.fill_null(pc.equal(text, ""), True).to_numpy(zero_copy_only=False)
     if empty.any():
-        raise InvalidRecord(
-            f"{path.name} column {name!r} row {int(empty.argmax()) + 1} is empty; an id is needed"
-        )
+        raise InvalidRecord(f"{path.name} column {name!r} row {int(empty.argmax()) + 1} is empty; an id is needed")
     return text
 
 

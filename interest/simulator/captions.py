@@ -56,9 +56,7 @@ def caption(text: NDArray[np.float64], seed: int) -> str:
     mood, pace, heat, era, place, company = words
     template = TEMPLATES[int(rng.integers(len(TEMPLATES)))]
     thing = THINGS[int(rng.integers(len(THINGS)))]
-    sentence = template.format(
-        mood=mood, pace=pace, heat=heat, era=era, place=place, company=company, thing=thing
-    )
+    sentence = template.format(mood=mood, pace=pace, heat=heat, era=era, place=place, company=company, thing=thing)
     return sentence[0].upper() + sentence[1:]
 
 

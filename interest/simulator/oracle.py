@@ -59,9 +59,7 @@ class HonestFilter:
         return np.asarray(yes @ _WEIGHTS)
 
 
-def impersonal(
-    base: Floats, video: NDArray[np.int64], position: NDArray[np.int64], latents: VideoLatents
-) -> Floats:
+def impersonal(base: Floats, video: NDArray[np.int64], position: NDArray[np.int64], latents: VideoLatents) -> Floats:
     """The honest predictor that never learns a viewer's taste: z stays N(0, I); same shape as `video`."""
     p = latents.params
     spread = p.bz * np.linalg.norm(latents.t, axis=1)[video]

@@ -57,9 +57,7 @@ def play(
     return np.clip(mixed, -1.0, 1.0)
 
 
-def _voice(
-    timbre: Timbre, samples: int, sample_rate_hz: int, rng: np.random.Generator
-) -> NDArray[np.float32]:
+def _voice(timbre: Timbre, samples: int, sample_rate_hz: int, rng: np.random.Generator) -> NDArray[np.float32]:
     note = np.arange(samples) * (timbre.notes_per_s / sample_rate_hz) + rng.uniform()
     number = note.astype(np.int32)
     steps = rng.normal(0.0, 0.5, int(number[-1]) + 1)

@@ -98,9 +98,7 @@ class Viewers:
     def leaves(self) -> Bools:
         """Who ends the session now."""
         p = self.params
-        chance = sigmoid(
-            p.leave_intercept + p.leave_per_event * self.watched - p.leave_engagement * self.mood
-        )
+        chance = sigmoid(p.leave_intercept + p.leave_per_event * self.watched - p.leave_engagement * self.mood)
         return self.rng.random(len(chance)) < chance
 
 

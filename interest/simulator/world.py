@@ -112,9 +112,7 @@ def sample_videos(count: int, seed: int, params: WorldParams = REFERENCE) -> Vid
     return VideoLatents(
         theta=rng.dirichlet([params.topic_concentration] * params.topics, count),
         q=rng.standard_normal(count),
-        length_s=np.clip(
-            rng.lognormal(np.log(params.length_median_s), params.length_sigma, count), 2.0, 120.0
-        ),
+        length_s=np.clip(rng.lognormal(np.log(params.length_median_s), params.length_sigma, count), 2.0, 120.0),
         published_ms=params.start_ms + (fraction * params.horizon_days * 86_400_000).astype(np.int64),
         params=params,
     )

@@ -17,9 +17,7 @@ from wire.objects import ObjectStore
 FIXTURES = Path(__file__).parents[1] / "interest" / "datasets" / "fixtures"
 
 
-def test_a_folder_in_the_store_is_read_in_its_layout(
-    tmp_path: Path, in_object_store_env: ObjectStore
-) -> None:
+def test_a_folder_in_the_store_is_read_in_its_layout(tmp_path: Path, in_object_store_env: ObjectStore) -> None:
     store = in_object_store_env
     for path in (FIXTURES / "kuairand" / "data").iterdir():
         store.put_file(f"logs/kuairand/data/{path.name}", path)

@@ -58,8 +58,7 @@ def catalog(tmp_path: Path, store: ObjectStore) -> Path:
     }
     captions = {"real": "a big rabbit", "heard": "  "}
     videos = (
-        Video(video_id=name, uri=uri, caption=captions.get(name, name), duration_s=2.0)
-        for name, uri in uris.items()
+        Video(video_id=name, uri=uri, caption=captions.get(name, name), duration_s=2.0) for name, uri in uris.items()
     )
     Catalog(tuple(videos)).write(tmp_path / "catalog")
     return tmp_path / "catalog"
@@ -79,9 +78,7 @@ def has(features: FeatureSet, name: str, ids: tuple[str, ...]) -> list[int]:
     return features.read(name, features.rows(ids)).tolist()
 
 
-def test_bad_files_land_in_the_list_and_the_others_in_shards(
-    catalog: Path, store: ObjectStore, tmp_path: Path
-):
+def test_bad_files_land_in_the_list_and_the_others_in_shards(catalog: Path, store: ObjectStore, tmp_path: Path):
     assert video.run(catalog, tmp_path / "v") == {"videos": 7, "rejected": 3}
     assert audio.run(catalog, tmp_path / "a") == {"videos": 7, "rejected": 3}
     assert text.run(catalog, tmp_path / "t") == {"videos": 8, "rejected": 0}

@@ -56,18 +56,14 @@ def test_a_file_of_several_parts_comes_back_whole(store: ObjectStore, prefix: st
     assert [file.name for file in (tmp_path / "new folder").iterdir()] == ["back"]
 
 
-@pytest.mark.parametrize(
-    "name", ["plain", "with space", "ünïcode/日本 🎬", "a+b&c=d?e#f%20", "deep/er/still"]
-)
+@pytest.mark.parametrize("name", ["plain", "with space", "ünïcode/日本 🎬", "a+b&c=d?e#f%20", "deep/er/still"])
 def test_any_name_is_a_key(store: ObjectStore, prefix: str, name: str) -> None:
     store.put_bytes(prefix + name, name.encode())
     assert store.get_bytes(prefix + name) == name.encode()
     assert list(store.list(prefix)) == [prefix + name]
 
 
-def test_a_missing_object_is_named_and_leaves_no_file(
-    store: ObjectStore, prefix: str, tmp_path: Path
-) -> None:
+def test_a_missing_object_is_named_and_leaves_no_file(store: ObjectStore, prefix: str, tmp_path: Path) -> None:
     assert not store.exists(prefix + "none")
     for get in (
         lambda: store.get_bytes(prefix + "none"),
@@ -78,9 +74,7 @@ def test_a_missing_object_is_named_and_leaves_no_file(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_failed_download_keeps_the_file_that_was_there(
-    store: ObjectStore, prefix: str, tmp_path: Path
-) -> None:
+def test_a_failed_download_keeps_the_file_that_was_there(store: ObjectStore, prefix: str, tmp_path: Path) -> None:
     (tmp_path / "x").write_text("old")
     with pytest.raises(ObjectNotFound):
         store.get_file(prefix + "none", tmp_path / "x")
@@ -97,9 +91,7 @@ def test_the_list_has_exactly_the_keys_under_the_prefix_in_order(store: ObjectSt
     assert list(store.list(f"{prefix}none")) == []
 
 
-def test_the_list_goes_on_over_pages(
-    store: ObjectStore, prefix: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_list_goes_on_over_pages(store: ObjectStore, prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("wire.objects.PAGE_KEYS", 4)
     keys = [f"{prefix}{number}/x" for number in range(10)]
     for key in keys:

@@ -82,9 +82,7 @@ class Cutter(threading.Thread):
         self.join(10)
 
 
-def test_no_acknowledged_object_is_lost_when_the_store_is_killed_under_load(
-    own_store: Service, tmp_path: Path
-) -> None:
+def test_no_acknowledged_object_is_lost_when_the_store_is_killed_under_load(own_store: Service, tmp_path: Path) -> None:
     store = client(own_store.address, deadline_s=60)
     digests: dict[str, str] = {}
     enough, over = threading.Event(), threading.Event()
@@ -123,9 +121,7 @@ def test_a_store_that_is_gone_is_named_after_the_deadline() -> None:
         unused.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{unused.getsockname()[1]}"
         began = time.monotonic()
-        with pytest.raises(
-            ObjectStoreUnavailable, match=rf"put s3://rapt/a: .*{address} within 0\.5 s.*rapt up"
-        ):
+        with pytest.raises(ObjectStoreUnavailable, match=rf"put s3://rapt/a: .*{address} within 0\.5 s.*rapt up"):
             client(address, deadline_s=0.5).put_bytes("a", b"x")
         assert 0.5 <= time.monotonic() - began < 5
 

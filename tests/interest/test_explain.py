@@ -50,8 +50,6 @@ def test_closed_form_maps_equal_grad_cam_by_backward_pass(bundle: Bundle) -> Non
 def test_heat_has_the_frames_shape_and_a_full_scale(bundle: Bundle) -> None:
     latents, _, _, _ = small_world()
     frames = signal_features(latents).frames[5]
-    heat = ActivationMaps(bundle).heat(
-        frames, np.random.default_rng(1).standard_normal(32).astype(np.float32)
-    )
+    heat = ActivationMaps(bundle).heat(frames, np.random.default_rng(1).standard_normal(32).astype(np.float32))
     assert heat.shape == frames.shape[:-1]
     assert 0.0 <= heat.min() <= heat.max() <= 1.0

@@ -14,9 +14,7 @@ def model() -> FusionPredictor:
     return FusionPredictor(FusionConfig()).eval()
 
 
-def scores(
-    model: FusionPredictor, *, length: int = 8, content: torch.Tensor | None = None, seed: int = 1
-) -> Scores:
+def scores(model: FusionPredictor, *, length: int = 8, content: torch.Tensor | None = None, seed: int = 1) -> Scores:
     make = torch.Generator().manual_seed(seed)
     past = torch.randn(B, L, 3, 64, generator=make) if content is None else content
     kind = torch.randint(0, 4, (B, L), generator=make)
@@ -24,9 +22,7 @@ def scores(
     now = torch.randn(B, 1, 2, generator=make)
     state = model.encode_viewer(past, kind, outcome, torch.full((B, 1), length), now)
     candidates = torch.randn(B, N, 3, 64, generator=make)
-    return model.score(
-        state, candidates, torch.randn(B, N, generator=make), torch.ones(B, N, dtype=torch.int64)
-    )
+    return model.score(state, candidates, torch.randn(B, N, generator=make), torch.ones(B, N, dtype=torch.int64))
 
 
 def test_contributions_add_up_to_the_logit(model: FusionPredictor) -> None:
@@ -66,9 +62,7 @@ def test_missing_modalities_become_the_learned_token(model: FusionPredictor) -> 
     content = model.content(embeddings, present)
     torch.testing.assert_close(content[2], model.missing)
     assert not torch.equal(content[1], content[2])
-    torch.testing.assert_close(
-        content, model.content(torch.where(present[..., None], embeddings, 99.0), present)
-    )
+    torch.testing.assert_close(content, model.content(torch.where(present[..., None], embeddings, 99.0), present))
 
 
 def test_training_drops_modalities_at_the_stated_rate() -> None:

@@ -64,9 +64,7 @@ def test_changing_the_future_changes_nothing() -> None:
     table = events_table(log, catalog)
     half = int(np.median(table["ts_ms"].to_numpy()))
     future = table["ts_ms"].to_numpy() > half
-    watch_ms = np.where(
-        future, (table["watch_ms"].to_numpy() * 7 + 13) % 20_000, table["watch_ms"].to_numpy()
-    )
+    watch_ms = np.where(future, (table["watch_ms"].to_numpy() * 7 + 13) % 20_000, table["watch_ms"].to_numpy())
     video_ids = np.where(future, np.roll(table["video_id"].to_numpy(), 5), table["video_id"].to_numpy())
     changed = table.set_column(table.column_names.index("watch_ms"), "watch_ms", [watch_ms])
     changed = changed.set_column(changed.column_names.index("video_id"), "video_id", [video_ids.astype(str)])

@@ -38,9 +38,7 @@ def test_a_catalogue_refuses_an_id_that_occurs_twice() -> None:
 
 def test_merging_keeps_the_first_of_an_id_and_lists_the_other() -> None:
     first = Catalog((Video(video_id="a", uri="1", duration_s=1.0),))
-    second = Catalog(
-        (Video(video_id="a", uri="2", duration_s=1.0), Video(video_id="b", uri="3", duration_s=1.0))
-    )
+    second = Catalog((Video(video_id="a", uri="2", duration_s=1.0), Video(video_id="b", uri="3", duration_s=1.0)))
     merged = merge([first, second])
     assert [video.uri for video in merged] == ["1", "3"]
     assert [rejected.item for rejected in merged.rejected] == ["a"]

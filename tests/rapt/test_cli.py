@@ -51,9 +51,7 @@ def test_each_command_has_json() -> None:
 def test_the_command_line_loads_nothing_heavy() -> None:
     heavy = ("torch", "kfp", "pyarrow", "av", "cv2", "minio")
     code = f"import sys, rapt.cli; print([name for name in {heavy} if name in sys.modules])"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[]"
 
 

@@ -59,9 +59,7 @@ def published(tmp_path_factory: pytest.TempPathFactory, object_store: ObjectStor
     data = {"dataset": tree_digest(folder / "dataset")}
     metrics = {"auc": {"value": 0.71234, "low": 0.7, "high": 0.73}, "ne": 0.9, "ece": 0.01}
     digest = seal(folder / "bundle", {**about, "data": data, "metrics": metrics})
-    publish_bundle(
-        object_store, folder / "bundle", digest, folder / "dataset", published_at_ms=int(time.time() * 1000)
-    )
+    publish_bundle(object_store, folder / "bundle", digest, folder / "dataset", published_at_ms=int(time.time() * 1000))
     return digest, samples
 
 
@@ -117,9 +115,7 @@ def test_contributions_add_up_to_the_logit_at_the_first_position(
         assert video["probability"] == pytest.approx(1 / (1 + np.exp(-logit)), abs=1e-5)
 
 
-def test_strangers_get_the_learned_fallback_and_a_note(
-    runner: CliRunner, published: tuple[str, Dataset]
-) -> None:
+def test_strangers_get_the_learned_fallback_and_a_note(runner: CliRunner, published: tuple[str, Dataset]) -> None:
     answer = predicted(runner, "--user", "nobody", "--videos", "v1,nothing", "--model", published[0])
     assert not answer["known"]
     assert [video["known"] for video in answer["videos"]] == [True, False]  # type: ignore[attr-defined]

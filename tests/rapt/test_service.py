@@ -104,9 +104,7 @@ def test_stop_ends_the_process_and_may_be_repeated(make: Callable[..., Service],
 
 
 def test_a_service_deaf_to_sigterm_is_killed(make: Callable[..., Service], tmp_path: Path) -> None:
-    service = make(
-        LISTEN, "deaf", name="deaf", ready=lambda: "deaf" in log_file("deaf", tmp_path).read_text()
-    )
+    service = make(LISTEN, "deaf", name="deaf", ready=lambda: "deaf" in log_file("deaf", tmp_path).read_text())
     start(service, tmp_path, 30)
     process = find("deaf", tmp_path)
     assert process is not None
@@ -114,14 +112,10 @@ def test_a_service_deaf_to_sigterm_is_killed(make: Callable[..., Service], tmp_p
     assert not psutil.pid_exists(process.pid)
 
 
-def test_an_id_that_is_another_process_now_is_never_signalled(
-    make: Callable[..., Service], tmp_path: Path
-) -> None:
+def test_an_id_that_is_another_process_now_is_never_signalled(make: Callable[..., Service], tmp_path: Path) -> None:
     service = make()
     ours = psutil.Process()
-    pid_file("small", tmp_path).write_text(
-        json.dumps({"pid": ours.pid, "started_at_s": ours.create_time() - 10})
-    )
+    pid_file("small", tmp_path).write_text(json.dumps({"pid": ours.pid, "started_at_s": ours.create_time() - 10}))
     assert find("small", tmp_path) is None
     assert not stop("small", tmp_path, grace_s=1)
     assert start(service, tmp_path, 30)
@@ -135,9 +129,7 @@ def test_a_stale_or_damaged_pid_file_does_not_hinder_the_start(
     assert start(make(), tmp_path, 30)
 
 
-def test_a_killed_service_is_seen_as_stopped_and_starts_again(
-    make: Callable[..., Service], tmp_path: Path
-) -> None:
+def test_a_killed_service_is_seen_as_stopped_and_starts_again(make: Callable[..., Service], tmp_path: Path) -> None:
     service = make()
     start(service, tmp_path, 30)
     process = find("small", tmp_path)
@@ -157,20 +149,14 @@ def test_a_used_port_is_refused_by_its_holder(make: Callable[..., Service], tmp_
     assert not pid_file("small", tmp_path).exists()
 
 
-def test_a_service_that_ends_while_starting_tells_its_last_words(
-    make: Callable[..., Service], tmp_path: Path
-) -> None:
+def test_a_service_that_ends_while_starting_tells_its_last_words(make: Callable[..., Service], tmp_path: Path) -> None:
     service = make("print('starting', flush=True); raise SystemExit('the disk is made of cheese')")
-    with pytest.raises(
-        ServiceFailed, match=r"small ended while starting: the disk is made of cheese .*small\.log"
-    ):
+    with pytest.raises(ServiceFailed, match=r"small ended while starting: the disk is made of cheese .*small\.log"):
         start(service, tmp_path, 30)
     assert find("small", tmp_path) is None
 
 
-def test_a_service_that_is_never_ready_is_ended_at_the_deadline(
-    make: Callable[..., Service], tmp_path: Path
-) -> None:
+def test_a_service_that_is_never_ready_is_ended_at_the_deadline(make: Callable[..., Service], tmp_path: Path) -> None:
     seen: list[int] = []
 
     def never() -> bool:

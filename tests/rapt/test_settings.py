@@ -14,9 +14,7 @@ def home(tmp_path: Path) -> Path:
 
 
 def test_each_source_overrides_the_one_before(home: Path, tmp_path: Path) -> None:
-    (home / "config.toml").write_text(
-        's3_bucket = "from-home"\ns3_region = "from-home"\ns3_deadline_s = 1.5\n'
-    )
+    (home / "config.toml").write_text('s3_bucket = "from-home"\ns3_region = "from-home"\ns3_deadline_s = 1.5\n')
     (tmp_path / "rapt.toml").write_text('s3_region = "from-folder"\ns3_deadline_s = 2\n')
     settings = load({"RAPT_HOME": str(home), "RAPT_S3_DEADLINE_S": "3.5"}, tmp_path)
     assert (settings.s3_bucket, settings.s3_region, settings.s3_deadline_s) == (
@@ -68,9 +66,7 @@ def test_a_bad_file_is_refused_by_file_key_and_value(text: str, words: list[str]
         ("RAPT_S3_BUKET", "x", ["RAPT_S3_BUKET", "did you mean RAPT_S3_BUCKET"]),
     ],
 )
-def test_a_bad_variable_is_refused_by_name_and_value(
-    name: str, value: str, words: list[str], home: Path
-) -> None:
+def test_a_bad_variable_is_refused_by_name_and_value(name: str, value: str, words: list[str], home: Path) -> None:
     with pytest.raises(InvalidSettings) as refused:
         load({"RAPT_HOME": str(home), name: value}, home)
     for word in words:
@@ -87,9 +83,7 @@ def test_the_environment_leads_to_the_embedded_store_with_private_credentials(ho
     assert load({**variables, **environment}, home).environment() == environment
 
 
-def test_an_s3_of_the_users_own_needs_the_users_own_credentials(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_s3_of_the_users_own_needs_the_users_own_credentials(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load({"RAPT_HOME": str(home), "RAPT_S3_ENDPOINT": "https://s3.example.org"}, home)
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY", raising=False)
     with pytest.raises(InvalidSettings, match="AWS_SECRET_ACCESS_KEY"):

@@ -86,9 +86,7 @@ def test_the_inner_servers_serve_nobody_without_a_key(settings: Settings) -> Non
     (command,) = [one.command for one in stack.services(settings)]
     (filer,) = [word.removeprefix("-filer.port=") for word in command if word.startswith("-filer.port=")]
     answers = {
-        urllib3.request(
-            method, f"http://127.0.0.1:{filer}/buckets/rapt/{name}", body=body, retries=False
-        ).status
+        urllib3.request(method, f"http://127.0.0.1:{filer}/buckets/rapt/{name}", body=body, retries=False).status
         for method, name, body in (
             ("GET", "private", None),
             ("PUT", "made", b"x"),
@@ -111,8 +109,7 @@ def test_objects_outlive_down_and_up(settings: Settings) -> None:
 
 def test_two_at_once_start_one_store(variables: dict[str, str], settings: Settings) -> None:
     both = [
-        subprocess.Popen([RAPT, "up", "--json"], env=variables, stdout=subprocess.PIPE, text=True)
-        for _ in range(2)
+        subprocess.Popen([RAPT, "up", "--json"], env=variables, stdout=subprocess.PIPE, text=True) for _ in range(2)
     ]
     began = [json.loads(one.communicate(timeout=120)[0])["services"][0]["began"] for one in both]
     assert [one.returncode for one in both] == [0, 0]

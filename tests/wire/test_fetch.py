@@ -170,9 +170,7 @@ def test_redirects_are_followed_but_not_for_ever(web: Web, tmp_path: Path) -> No
         get(web, "/loop", tmp_path)
 
 
-def test_a_redirect_to_another_private_address_is_refused_and_not_connected_to(
-    web: Web, tmp_path: Path
-) -> None:
+def test_a_redirect_to_another_private_address_is_refused_and_not_connected_to(web: Web, tmp_path: Path) -> None:
     with serving() as inner:
         web.routes["/out"] = status(302, Location=inner.url("/secret.mp4"))
         with pytest.raises(ForbiddenAddress, match=f"127.0.0.1:{inner.port} is the private"):
@@ -180,9 +178,7 @@ def test_a_redirect_to_another_private_address_is_refused_and_not_connected_to(
         assert inner.requests == []
 
 
-@pytest.mark.parametrize(
-    "url", ["file:///etc/passwd", "ftp://h/a", "data:video/mp4,x", "http://", "http://a b/"]
-)
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://h/a", "data:video/mp4,x", "http://", "http://a b/"])
 def test_only_http_urls_with_a_host_are_taken(web: Web, tmp_path: Path, url: str) -> None:
     with pytest.raises(ForbiddenUrl):
         get(web, url, tmp_path)
@@ -227,9 +223,7 @@ def test_an_exception_holds_for_its_port_only_and_must_be_an_address() -> None:
 
 
 def test_the_page_of_a_video_gives_its_file_and_title(web: Web, tmp_path: Path) -> None:
-    web.routes["/clip"] = page(
-        "<title>Two bikes</title><video><source src='/v.mp4' type='video/mp4'></video>"
-    )
+    web.routes["/clip"] = page("<title>Two bikes</title><video><source src='/v.mp4' type='video/mp4'></video>")
     web.routes["/v.mp4"] = file(BODY, etag='"1"')
     got = get(web, "/clip", tmp_path)
     assert (got.path.read_bytes(), got.caption, got.validators) == (BODY, "Two bikes", Validators())
@@ -290,9 +284,7 @@ for attempt in (lambda: subprocess.run(["true"]), lambda: __import__("os").syste
     assert done.stdout.split() == ["refused"] * 5
 
 
-def test_proxies_of_the_environment_are_not_used(
-    web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_proxies_of_the_environment_are_not_used(web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with serving() as proxy:
         for name in ("http_proxy", "all_proxy", "HTTP_PROXY"):
             monkeypatch.setenv(name, proxy.url(""))

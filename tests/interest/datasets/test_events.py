@@ -68,9 +68,7 @@ def test_every_format_holds_the_same_rows(tmp_path: Path, suffix: str) -> None:
 
 
 def test_columns_with_defaults_may_be_absent_or_empty(tmp_path: Path) -> None:
-    short = csv(
-        tmp_path, "event_id,user_id,video_id,request_id,ts_ms,kind,watch_ms\ne1,u,v,r,1,impression,\n"
-    )
+    short = csv(tmp_path, "event_id,user_id,video_id,request_id,ts_ms,kind,watch_ms\ne1,u,v,r,1,impression,\n")
     assert events.to_records(events.read_events(short)) == [
         Event(
             event_id="e1",
@@ -165,9 +163,7 @@ def test_nan_in_a_column_of_floats_is_rejected_and_whole_floats_are_taken() -> N
 def test_jsonl_with_mixed_types_rejects_only_the_odd_row(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     stem = '"user_id":"u","video_id":"v","request_id":"r","ts_ms":1,"kind":"watch"'
-    path.write_text(
-        "".join(f'{{"event_id":"{i}",{stem},"watch_ms":{w}}}\n' for i, w in enumerate(("3", "true")))
-    )
+    path.write_text("".join(f'{{"event_id":"{i}",{stem},"watch_ms":{w}}}\n' for i, w in enumerate(("3", "true"))))
     validated = events.validate_events(events.load_events(path))
     assert validated.table["watch_ms"].to_pylist() == [3]
     assert "'true' is not a whole number" in validated.rejected[0].reason
@@ -233,9 +229,7 @@ ROWS = st.lists(
 @given(rows=ROWS, seed=st.integers(0, 9))
 def test_validation_agrees_with_a_row_by_row_account(rows: list[Event], seed: int) -> None:
     validated = events.validate_events(events.from_records(rows), catalog("v", "w"))
-    fit = [
-        r for r in rows if r.ts_ms >= 0 and r.watch_ms >= 0 and r.position >= 1 and r.video_id in ("v", "w")
-    ]
+    fit = [r for r in rows if r.ts_ms >= 0 and r.watch_ms >= 0 and r.position >= 1 and r.video_id in ("v", "w")]
     expected: list[Event] = []
     for row in sorted(fit, key=lambda r: (r.ts_ms, r.event_id)):
         if row.event_id not in {seen.event_id for seen in expected}:

@@ -105,9 +105,7 @@ def test_kuairec_drops_repeated_and_timeless_rows_and_says_so() -> None:
     assert rows[0].ts_ms == 1593878903438
     assert (catalog["148"].caption, catalog["148"].topic) == ("精神小伙路难走 程哥你狗粮慢点撒", "颜值")
     assert (catalog["3649"].caption, catalog["9598"].topic) == ("", "8")
-    ratio = {
-        row.video_id: row.watch_ms / 1000 / catalog[row.video_id].duration_s for row in rows if row.watch_ms
-    }
+    ratio = {row.video_id: row.watch_ms / 1000 / catalog[row.video_id].duration_s for row in rows if row.watch_ms}
     assert ratio["148"] == pytest.approx(0.7221032, abs=1e-6)
 
 
@@ -200,9 +198,7 @@ def test_a_bad_parquet_file_of_mm_ctr_is_named(tmp_path: Path) -> None:
     path = tmp_path / "MicroLens_1M_x1" / "train.parquet"
     table = pyarrow.parquet.read_table(path)
     pyarrow.parquet.write_table(table.set_column(5, "label", pa.array([0, 1, None], pa.int64())), path)
-    with pytest.raises(
-        InvalidRecord, match=r"train.parquet column 'label' row 3: None is not a whole number"
-    ):
+    with pytest.raises(InvalidRecord, match=r"train.parquet column 'label' row 3: None is not a whole number"):
         layouts.find(tmp_path).read(tmp_path)
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(InvalidRecord, match=r"train.parquet is not a readable parquet file"):

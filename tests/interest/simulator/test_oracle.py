@@ -55,9 +55,7 @@ def test_the_ceilings_are_ordered_and_calibrated() -> None:
     latents = sample_videos(1000, seed=7)
     log = simulate(latents, viewers=2000, events_per_viewer=120, seed=7)
     blind = impersonal(log.base, log.video, log.position, latents)
-    known, honest, nothing = (
-        auc(p.ravel(), log.engaged.ravel()) for p in (log.p_latent, log.p_honest, blind)
-    )
+    known, honest, nothing = (auc(p.ravel(), log.engaged.ravel()) for p in (log.p_latent, log.p_honest, blind))
     assert known > honest + 0.03 > nothing + 0.06
     assert log.p_honest.mean() == pytest.approx(log.engaged.mean(), abs=0.003)
     assert expected_auc(log.p_latent) == pytest.approx(known, abs=0.003)

@@ -30,9 +30,7 @@ def at(coordinate: int, level: float) -> Floats:
 
 def frames(path: Path) -> Floats:
     with av.open(str(path)) as container:
-        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]).astype(
-            float
-        )
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]).astype(float)
 
 
 def samples(path: Path) -> Floats:

@@ -98,6 +98,4 @@ def test_a_log_becomes_samples_with_the_same_outcomes(latents: VideoLatents) -> 
     samples = build(catalog, events_table(log, catalog))
     targets, viewers = samples.targets, [int(user.removeprefix("u")) for user in samples.users]
     np.testing.assert_array_equal(targets.engaged.reshape(log.engaged.shape), log.engaged[viewers])
-    np.testing.assert_array_equal(
-        targets.visible.reshape(log.engaged.shape), np.indices(log.engaged.shape)[1]
-    )
+    np.testing.assert_array_equal(targets.visible.reshape(log.engaged.shape), np.indices(log.engaged.shape)[1])
