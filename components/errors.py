@@ -9,5 +9,9 @@ class TooManyRejected(ComponentError):
     """A step could use too small a share of its items."""
 
 
+class InputMissing(ComponentError):
+    """A step's input that is not there."""
+
+
 class OutputMissing(ComponentError):
     """A step that ended well but did not write one of its outputs."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -52,6 +53,17 @@ class Journal:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a") as file:
             file.write(line + "\n")
+
+
+def read_lines(text: str | bytes) -> list[dict[str, Any]]:
+    """A journal's lines in order; one torn by a kill or a full disk is left out."""
+    lines: list[dict[str, Any]] = []
+    for text_line in text.splitlines():
+        with contextlib.suppress(ValueError):
+            line = json.loads(text_line)
+            if isinstance(line, dict):
+                lines.append(line)
+    return lines
 
 
 def current() -> Journal:

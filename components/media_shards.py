@@ -17,7 +17,7 @@ import msgspec
 from numpy.typing import NDArray
 
 from components.errors import TooManyRejected
-from components.progress import progress
+from components.progress import Bar, progress
 from components.runtime import file_digest, memo
 from components.workers import workers
 from interest.catalog import REJECTED, Catalog, write_jsonl
@@ -28,6 +28,9 @@ from wire.objects import ObjectStore
 
 T = TypeVar("T")
 Tensors = dict[str, NDArray[Any]]
+Report = Callable[[int], None]
+"""Told how many videos of a shard are done."""
+Make = Callable[[Sequence[Video], Report], tuple[Tensors, list[Rejected]]]
 
 
 class Made(msgspec.Struct, frozen=True):
@@ -50,12 +53,15 @@ class Decoders:
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(cancel_futures=True)
 
-    def read(self, function: Callable[[Path], T], paths: Sequence[Path]) -> list[T | InvalidVideo]:
+    def read(
+        self, function: Callable[[Path], T], paths: Sequence[Path], report: Report = lambda _: None
+    ) -> list[T | InvalidVideo]:
         """`function` of each path, or the `InvalidVideo` that it raised or that stands for a crash."""
         waiting = [self._pool.submit(function, path) for path in paths]
         results: list[T | InvalidVideo | BrokenProcessPool] = []
         for future in waiting:
             results.append(_result(future))
+            report(len(results))
         if any(isinstance(result, BrokenProcessPool) for result in results):
             self._restart()
         return [
@@ -94,11 +100,11 @@ def media_shards(
     store = ObjectStore.from_env()
     with Decoders() as decoders, tempfile.TemporaryDirectory() as temporary:
 
-        def make(videos: Sequence[Video]) -> tuple[Tensors, list[Rejected]]:
+        def make(videos: Sequence[Video], report: Report) -> tuple[Tensors, list[Rejected]]:
             with_file = [video for video in videos if video.uri]
             paths = [_fetch(store, video, Path(temporary)) for video in with_file]
             read_ids = (video.video_id for video in with_file)
-            found = dict(zip(read_ids, decoders.read(read, paths), strict=True))
+            found = dict(zip(read_ids, decoders.read(read, paths, report), strict=True))
             answers = [found.get(video.video_id) for video in videos]
             for path in Path(temporary).iterdir():
                 path.unlink()
@@ -129,7 +135,7 @@ def shards(
     label: str,
     settings: Any,
     source: Callable[[Video], str],
-    make: Callable[[Sequence[Video]], tuple[Tensors, list[Rejected]]],
+    make: Make,
     max_failed_share: float,
 ) -> dict[str, Any]:
     """Write `shards.jsonl` and `rejected.jsonl` into `features`; what an earlier run made is taken over.
@@ -150,10 +156,11 @@ def shards(
             present = [video for video in chunk if isinstance(sources[video.video_id], str)]
             if present:
                 key = {"step": label, "settings": dataclasses.asdict(settings)}
-                made = _made(store, {**key, "videos": [sources[v.video_id] for v in present]}, present, make)
+                report = partial(_tell, bar, start)
+                made = _made(store, {**key, "videos": [sources[v.video_id] for v in present]}, present, make, report)
                 lines.append(Shard(blob=made.blob, video_ids=tuple(v.video_id for v in present)))
                 rejected.extend(made.rejected)
-            bar.advance(len(chunk))
+            bar.set(start + len(chunk))
     if len(rejected) > max_failed_share * len(videos):
         raise TooManyRejected(
             f"{len(rejected)} of {len(videos)} videos cannot be used, more than max_failed_share="
@@ -169,10 +176,11 @@ def _made(
     store: ObjectStore,
     key: dict[str, Any],
     videos: Sequence[Video],
-    make: Callable[[Sequence[Video]], tuple[Tensors, list[Rejected]]],
+    make: Make,
+    report: Report,
 ) -> Made:
     def compute(path: Path) -> None:
-        tensors, rejected = make(videos)
+        tensors, rejected = make(videos, report)
         file = path.with_suffix(".safetensors")
         write_shard(file, tensors)
         # by row, since the same content may come back under other ids
@@ -186,6 +194,10 @@ def _made(
         made = msgspec.json.decode(path.read_bytes(), type=Made)
     named = (Rejected(item=videos[int(r.item)].video_id, reason=r.reason) for r in made.rejected)
     return Made(made.blob, tuple(named))
+
+
+def _tell(bar: Bar, start: int, done: int) -> None:
+    bar.set(start + done)
 
 
 def _named(source: Callable[[Video], str], video: Video) -> str | Rejected:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from components.code import code_digest
-from components.errors import OutputMissing
+from components.errors import InputMissing, OutputMissing
 from components.journal import Journal
 from wire.errors import ObjectCorrupt, ObjectNotFound
 from wire.objects import ObjectStore, blob_key
@@ -42,17 +42,19 @@ def run_step(
     """Run `components.<name>.step.run`, or bring back what it made of the same inputs, parameters and code.
 
     `inputs` and `outputs` map the argument names of `run` to paths; returns what `run` returned. `contents`
-    are digests of what `params` only name (a path, an address): part of the key, not passed to `run`. Heavy
-    modules are imported only when the step really runs.
+    are digests of what `params` only name: part of the key, not passed to `run`; those of `s3://` addresses
+    are found here. Heavy modules are imported only when the step really runs. Raises InputMissing and
+    OutputMissing besides what `run` raises.
     """
     journal = Journal.of(name)
     journal.started()
     begun = time.monotonic()
     try:
         code = code_digest(f"components.{name}.step")
-        digests = {argument: tree_digest(Path(path)) for argument, path in inputs.items()}
-        key = _digest({"step": name, "code": code, "inputs": digests, "params": dict(params), **(contents or {})})
+        digests = {a: tree_digest(Path(path), f"input {a!r} of {name}") for a, path in inputs.items()}
         store = ObjectStore.from_env()
+        known = {**(contents or {}), **_versions(store, params)}
+        key = _digest({"step": name, "code": code, "inputs": digests, "params": dict(params), **known})
         targets = {argument: Path(path) for argument, path in outputs.items()}
         result = None if os.environ.get(NO_CACHE) else _restore(store, key, targets)
         cached = result is not None
@@ -107,10 +109,12 @@ def cache_home() -> Path:
     return Path(os.environ.get(CACHE_HOME) or default)
 
 
-def tree_digest(path: Path) -> str:
-    """sha256 over the names and contents of a file or folder."""
+def tree_digest(path: Path, what: str = "input") -> str:
+    """sha256 over the names and contents of a file or folder; InputMissing, naming `what`, when there is none."""
     if path.is_file():
         return file_digest(path)
+    if not path.is_dir():
+        raise InputMissing(f"{what}: there is no file or folder {path}; run the step that makes it again")
     files = sorted(p for p in path.rglob("*") if p.is_file())
     return _digest({file.relative_to(path).as_posix(): file_digest(file) for file in files})
 
@@ -118,6 +122,12 @@ def tree_digest(path: Path) -> str:
 def file_digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _versions(store: ObjectStore, params: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """What lies at the `s3://` addresses among `params` now: whoever overwrites an object changes its version."""
+    addresses = {name: value for name, value in params.items() if str(value).startswith("s3://")}
+    return {f"{name}_versions": store.versions(store.key(value)) for name, value in addresses.items()}
 
 
 def _run(

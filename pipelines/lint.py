@@ -160,7 +160,7 @@ def _strings(value: Any) -> Iterator[str]:
 
 
 def _is_whole(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value == int(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and float(value).is_integer()
 
 
 RULES = (

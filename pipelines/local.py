@@ -20,7 +20,7 @@ from typing import Any
 import yaml
 from kfp.dsl.base_component import BaseComponent
 
-from components.journal import RUN_DIR
+from components.journal import RUN_DIR, read_lines
 from pipelines.compile import checked, compiled
 from pipelines.errors import RunFolderUnusable, StepFailed
 from pipelines.lint import check
@@ -93,7 +93,8 @@ def run(
             process.stdin.close()
     if code:
         raise _failure(folder)
-    steps = {path.stem: _ended(_last(path)) for path in sorted(folder.glob("*.jsonl"))}
+    told = {path.stem: _last(path) for path in sorted(folder.glob("*.jsonl"))}
+    steps = {name: _ended(last) for name, last in told.items() if last["event"] == "ended"}
     return Outcome(folder, time.monotonic() - begun, steps)
 
 
@@ -171,8 +172,8 @@ def _failure(folder: Path) -> StepFailed:
 
 
 def _last(journal: Path) -> dict[str, Any]:
-    line: dict[str, Any] = json.loads(journal.read_text().splitlines()[-1])
-    return line
+    """The last whole line; a journal without one tells no more than that its step began."""
+    return next(reversed(read_lines(journal.read_bytes())), {"event": "started"})
 
 
 def _ended(line: Mapping[str, Any]) -> StepOutcome:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 import time
@@ -96,6 +97,15 @@ def run(
         outcome = _finished(outcome, tree, status, time.time() - begun)
         _write(outcome)
     return outcome
+
+
+def past(settings: Settings) -> list[dict[str, Any]]:
+    """The records of all runs on this machine, the newest first; one that cannot be read is left out."""
+    records: list[dict[str, Any]] = []
+    for path in sorted(settings.home.glob(f"runs/*/{RECORD}"), reverse=True):
+        with contextlib.suppress(OSError, ValueError):
+            records.append(json.loads(path.read_text()))
+    return records
 
 
 def _finished(outcome: Outcome, tree: Tree, status: str, seconds: float) -> Outcome:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import enum
-import json
 import math
 import threading
 import time
@@ -23,6 +22,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from components.journal import read_lines
 from rapt.output import duration
 
 RATE_OVER_S = 15.0
@@ -154,7 +154,7 @@ class Tree:
             return []
         whole = new[: new.rfind(b"\n") + 1]
         self._read_to[name] += len(whole)
-        self._lines[name] += [json.loads(line) for line in whole.splitlines()]
+        self._lines[name] += read_lines(whole)
         return self._lines[name]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:

@@ -169,6 +169,12 @@ class ObjectStore:
             page = self._call("list", prefix, partial(self._page, prefix, page[-1]))
             yield from page
 
+    def versions(self, key: str) -> dict[str, str]:
+        """ETags by key of the object `key`, or of all objects under `key`/: another content has another one."""
+        key = key.rstrip("/")
+        keys = [key] if self.exists(key) else list(self.list(f"{key}/"))
+        return {found: self._stat(found).etag for found in keys}
+
     def delete(self, key: str) -> None:
         """Remove the object; no error when it is not there."""
         with contextlib.suppress(ObjectNotFound):
@@ -227,10 +233,13 @@ class ObjectStore:
 
     def _size(self, key: str) -> int | None:
         try:
-            stat = self._call("look up", key, lambda: self._client.stat_object(self.bucket, key))
+            size: int | None = self._stat(key).size
         except ObjectNotFound:
             return None
-        return stat.size
+        return size
+
+    def _stat(self, key: str) -> Any:
+        return self._call("look up", key, lambda: self._client.stat_object(self.bucket, key))
 
     def _page(self, prefix: str, after: str) -> Sequence[str]:
         found = self._client.list_objects(self.bucket, prefix, recursive=True, start_after=after or None)

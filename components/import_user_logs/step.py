@@ -66,11 +66,11 @@ def _local(source: str, scratch: Path) -> Path:
             raise InvalidSetting(f"source {source!r} is neither a file nor a folder; give one, or an s3:// address")
         return path
     store = ObjectStore.from_env()
-    key = store.key(source)
+    key = store.key(source).rstrip("/")
     if store.exists(key):
         store.get_file(key, scratch / PurePosixPath(key).name)
         return scratch / PurePosixPath(key).name
-    prefix = key.rstrip("/") + "/"
+    prefix = f"{key}/"
     found = list(store.list(prefix))
     if not found:
         raise InvalidSetting(f"source {source!r} names nothing in the object store; put the logs there first")

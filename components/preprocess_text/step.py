@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from components.media_shards import Tensors, shards
+from components.media_shards import Report, Tensors, shards
 from interest.features.text import TextEncoder, TextSettings, normalise
 from interest.records import Rejected, Video
 from wire.objects import ObjectStore
@@ -23,8 +23,8 @@ def run(catalog: Path, features: Path, *, tokens: int = 256, max_failed_share: f
     # The machine's cores are no matter of the embedding: they do not enter the key of a shard.
     encoder = cache(lambda: TextEncoder(settings, threads=len(os.sched_getaffinity(0))))
 
-    def make(videos: Sequence[Video]) -> tuple[Tensors, list[Rejected]]:
-        vectors = encoder().encode([video.caption for video in videos])
+    def make(videos: Sequence[Video], report: Report) -> tuple[Tensors, list[Rejected]]:
+        vectors = encoder().encode([video.caption for video in videos], lambda done, _: report(done))
         return {"text": vectors, "has_text": np.asarray(vectors.any(axis=1), np.uint8)}, []
 
     return shards(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,8 +68,8 @@ def run(catalog: Path, world: Path, *, videos: int, seed: int, processes: int = 
         progress("render videos", videos, unit="videos") as bar,
     ):
         for start in range(0, videos, SHARD):
-            rendered.extend(_shard(store, pool, plans[start : start + SHARD]))
-            bar.advance(len(rendered) - start)
+            rendered.extend(_shard(store, pool, plans[start : start + SHARD], bar.advance))
+            bar.set(len(rendered))
     Catalog(tuple(rendered)).write(catalog)
     latents.write(world)
     return {"videos": len(rendered)}
@@ -95,12 +95,15 @@ def render_plans(plans: list[Plan], folder: Path, pool: Executor) -> Iterator[tu
         yield plan, path
 
 
-def _shard(store: ObjectStore, pool: Executor, plans: list[Plan]) -> list[Video]:
-    """Catalogue entries of one shard, rendered unless an earlier run did it."""
+def _shard(store: ObjectStore, pool: Executor, plans: list[Plan], advance: Callable[[], None]) -> list[Video]:
+    """Catalogue entries of one shard, rendered unless an earlier run did it; `advance` after each."""
 
     def compute(entries: Path) -> None:
+        videos: list[Video] = []
         with tempfile.TemporaryDirectory() as folder:
-            videos = [_upload(store, *made) for made in render_plans(plans, Path(folder), pool)]
+            for made in render_plans(plans, Path(folder), pool):
+                videos.append(_upload(store, *made))
+                advance()
         write_jsonl(entries, videos)
 
     key = {"plans": _digest(plans), "settings": dataclasses.asdict(RenderSettings()), "bucket": store.bucket}

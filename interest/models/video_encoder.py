@@ -6,19 +6,11 @@ Both end in global average pooling and a linear layer, so class activation maps 
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 import torch
 from torch import Tensor, nn
 
 from interest.models.efficientnet_lite0 import FEATURES, load_efficientnet_lite0
-
-
-class VideoBackbone(StrEnum):
-    """Which network sees the frames."""
-
-    CNN3D = "cnn3d"
-    EFFICIENTNET = "efficientnet"
+from interest.models.names import VideoBackbone as VideoBackbone
 
 
 class VideoEncoder(nn.Module):

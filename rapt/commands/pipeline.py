@@ -1,12 +1,13 @@
-"""`rapt pipeline run|list|compile|submit`: the training pipelines, here and on a cluster."""
+"""`rapt pipeline run|runs|list|compile|submit`: the training pipelines, here and on a cluster."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from rapt.errors import InvalidOption
-from rapt.output import JsonFlag, note, print_json, print_table
+from rapt.output import JsonFlag, duration, note, print_json, print_table
 
 app = typer.Typer()
 group = typer.Typer(help="Train: run a pipeline here, compile it, submit it to a cluster.", no_args_is_help=True)
@@ -77,6 +78,30 @@ def list_(json: JsonFlag = False) -> None:
         for first, (parameter, default) in zip((True, *[False] * len(known)), known.items(), strict=False)
     ]
     print_table(("PIPELINE", "PARAMETER", "DEFAULT"), rows)
+
+
+@group.command(name="runs")
+def runs_(
+    endpoint: Annotated[str, typer.Option(help="List those of this Kubeflow Pipelines API instead.")] = "",
+    json: JsonFlag = False,
+) -> None:
+    """List the runs on this machine, or a cluster's, the newest first."""
+    from rapt import runs, settings
+
+    if endpoint:
+        from pipelines.submit import Cluster
+
+        found = [asdict(one) for one in Cluster(endpoint).runs()]
+        columns = {"run_id": "RUN", "name": "NAME", "state": "STATE", "created_at": "CREATED"}
+    else:
+        found = [{**one, "took": duration(one["seconds"])} for one in runs.past(settings.load())]
+        columns = {"run_id": "RUN", "pipeline": "PIPELINE", "status": "STATUS", "started_at": "STARTED", "took": "TOOK"}
+    if json:
+        print_json({"runs": found})
+    elif found:
+        print_table(tuple(columns.values()), [[one[key] for key in columns] for one in found])
+    else:
+        note("there is no run yet; start one with: rapt pipeline run training")
 
 
 @group.command(name="compile")
@@ -192,7 +217,7 @@ def inputs_of(pipeline: Any) -> dict[str, Any]:
 def _check_backbone(backbone: str | None) -> None:
     if backbone is None:
         return
-    from interest.models.video_encoder import VideoBackbone
+    from interest.models.names import VideoBackbone
 
     known = [one.value for one in VideoBackbone]
     if backbone not in known:

@@ -21,7 +21,7 @@ def test_a_folder_in_the_store_is_read_in_its_layout(tmp_path: Path, in_object_s
     store = in_object_store_env
     for path in (FIXTURES / "kuairand" / "data").iterdir():
         store.put_file(f"logs/kuairand/data/{path.name}", path)
-    counts = run(store.uri("logs/kuairand"), None, tmp_path / "events", tmp_path / "joined")
+    counts = run(store.uri("logs/kuairand/"), None, tmp_path / "events", tmp_path / "joined")
     assert (counts["rows"], counts["kept"]) == (17, 17)
     assert len(Catalog.read(tmp_path / "joined")) == 4
     with pytest.raises(InvalidSetting, match="names nothing in the object store"):

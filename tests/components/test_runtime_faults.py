@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from components.errors import OutputMissing
+from components.download import step as download
+from components.errors import InputMissing, OutputMissing
 from components.merge_catalogs import step
 from components.runtime import file_digest, run_step
 from interest.catalog import Catalog
@@ -114,3 +115,26 @@ def test_a_changed_parameter_input_or_content_digest_runs_the_step_again(
     assert [again({"seed": 1}), again({"seed": 1}), again({"seed": 2}), again({"seed": 2}, "a")] == [1, 1, 2, 3]
     Catalog(()).write(Path(inputs["first"]))
     assert again({"seed": 1}) == 4
+
+
+def test_a_missing_input_is_named(inputs: dict[str, str], tmp_path: Path, in_object_store_env: ObjectStore) -> None:
+    with pytest.raises(InputMissing, match=f"input 'second' of merge_catalogs: .* {tmp_path / 'gone'};"):
+        merge({**inputs, "second": str(tmp_path / "gone")}, tmp_path / "one")
+
+
+def test_an_object_that_was_overwritten_runs_the_step_again(
+    tmp_path: Path, in_object_store_env: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, key, read = in_object_store_env, f"lists/{tmp_path.name}.csv", []
+
+    def run(videos: str, catalog: Path) -> dict[str, int]:
+        read.append(store.get_bytes(store.key(videos)))
+        catalog.mkdir()
+        return {}
+
+    monkeypatch.setattr(download, "run", run)
+    for number, content in enumerate((b"one", b"one", b"two")):
+        store.put_bytes(key, content)
+        target = str(tmp_path / str(number))
+        run_step("download", inputs={}, outputs={"catalog": target}, params={"videos": store.uri(key)})
+    assert read == [b"one", b"two"]

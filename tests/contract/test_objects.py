@@ -47,6 +47,18 @@ def test_a_second_put_replaces_the_first(store: ObjectStore, prefix: str) -> Non
     assert store.get_bytes(prefix + "a") == b"second"
 
 
+def test_versions_change_with_the_content(store: ObjectStore, prefix: str) -> None:
+    store.put_bytes(prefix + "folder/a", b"one")
+    store.put_bytes(prefix + "folder/b", b"two")
+    before = store.versions(prefix + "folder")
+    assert set(before) == {prefix + "folder/a", prefix + "folder/b"}
+    store.put_bytes(prefix + "folder/b", b"six")
+    after = store.versions(prefix + "folder/")
+    assert {key for key in before if before[key] != after[key]} == {prefix + "folder/b"}
+    assert store.versions(prefix + "folder/a") == {prefix + "folder/a": before[prefix + "folder/a"]}
+    assert store.versions(prefix + "none") == {}
+
+
 def test_a_file_of_several_parts_comes_back_whole(store: ObjectStore, prefix: str, tmp_path: Path) -> None:
     path = tmp_path / "big"
     path.write_bytes(os.urandom(2 * PART_BYTES + 12345))

@@ -1,6 +1,9 @@
 """Each trap is found where it is, alone, and none is found in our pipelines."""
 
+import math
+
 import pytest
+import yaml
 from kfp.dsl.base_component import BaseComponent
 
 from pipelines.compile import compiled, find
@@ -37,3 +40,13 @@ def test_a_refusal_names_rule_place_reason_and_mend() -> None:
         check(compiled(BAD["numeric-condition"][0]))
     (rule,) = [rule for rule in RULES if rule.name == "numeric-condition"]
     assert str(refusal.value) == f"numeric-condition at condition-1: {rule.reason}; {rule.mend}"
+
+
+@pytest.mark.parametrize(
+    ("value", "rules"),
+    [(2.0, {"whole-number-inside"}), (2.5, set()), (math.inf, set()), (-math.inf, set()), (math.nan, set())],
+)
+def test_a_number_inside_is_whole_or_not(value: float, rules: set[str]) -> None:
+    parameters = {"rates": {"defaultValue": [value], "parameterType": "LIST"}}
+    root = {"dag": {"tasks": {}}, "inputDefinitions": {"parameters": parameters}}
+    assert {finding.rule.name for finding in lint(yaml.safe_dump({"root": root, "components": {}}))} == rules

@@ -17,7 +17,7 @@ import pytest
 
 from interest.catalog import Catalog
 from pipelines.errors import InvalidArgument, RunFolderUnusable, StepFailed
-from pipelines.local import LOG, Outcome, run
+from pipelines.local import LOG, Outcome, _failure, run
 from pipelines.training import training
 from tests.pipelines.small import fetch, films, own, ungated, world
 from wire.models import latest
@@ -131,7 +131,7 @@ def test_a_killed_step_goes_on_where_it_was(environment: dict[str, str], tmp_pat
     store = ObjectStore.from_env(mine)
 
     with pytest.raises(StepFailed, match=r"^render_videos: the process died without a word.*log\.txt"):
-        run(films, {}, tmp_path, mine, watch=when(rendered(tmp_path, 64), kill_step))
+        run(films, {}, tmp_path, mine, watch=when(rendered(tmp_path, 65), kill_step))
     assert not list(tmp_path.glob("artifacts/**/videos.jsonl"))
     assert not list(store.list("steps/"))
     early = set(store.list("videos/"))
@@ -158,7 +158,7 @@ def test_a_failing_step_tells_its_reason_at_once(environment: dict[str, str], tm
 
 
 def test_what_stops_the_watcher_stops_the_steps(environment: dict[str, str], tmp_path: Path) -> None:
-    seen: list[psutil.Process] = []
+    earlier, seen = set(psutil.Process().children(recursive=True)), list[psutil.Process]()
 
     def interrupt() -> None:
         seen.extend(psutil.Process().children(recursive=True))
@@ -168,7 +168,7 @@ def test_what_stops_the_watcher_stops_the_steps(environment: dict[str, str], tmp
     with pytest.raises(KeyboardInterrupt):
         run(films, {}, tmp_path, mine, watch=when(rendered(tmp_path, 0), interrupt))
 
-    steps = [process for process in seen if process.pid not in store_pids(environment)]
+    steps = set(seen) - earlier
     assert steps
     assert not psutil.wait_procs(steps, timeout=15)[1]
     assert not list(tmp_path.glob("artifacts/**/videos.jsonl"))
@@ -228,6 +228,21 @@ def test_an_unusable_run_folder_is_named(tmp_path: Path) -> None:
         run(fetch, {}, tmp_path / "taken", {})
 
 
+@pytest.mark.parametrize(
+    ("journal", "told"),
+    [
+        ("", "the process died without a word"),
+        ('{"event": "sta', "the process died without a word"),
+        ('{"event": "started"}\n{"event": "progr', "the process died without a word"),
+        ('{"event": "failed", "error": "Gone", "reason": "away"}\n{"eve', "Gone: away"),
+    ],
+)
+def test_a_torn_journal_does_not_hide_why_a_run_failed(journal: str, told: str, tmp_path: Path) -> None:
+    (tmp_path / "train.jsonl").write_text(journal)
+    (tmp_path / LOG).write_text("")
+    assert str(_failure(tmp_path)).startswith(f"train: {told}")
+
+
 @pytest.mark.slow
 def test_the_training_pipeline_runs_whole(environment: dict[str, str], tmp_path: Path) -> None:
     made = run(training, SMALL, tmp_path / "first", environment)
@@ -272,11 +287,6 @@ def kill_step() -> None:
     for process in psutil.Process().children(recursive=True):
         if "kfp.dsl.executor_main" in process.cmdline() and "python" in process.name():
             os.kill(process.pid, signal.SIGKILL)
-
-
-def store_pids(environment: dict[str, str]) -> set[int]:
-    """Processes of the session's object store, which are ours too but no steps."""
-    return {p.pid for p in psutil.Process().children(recursive=True) if "weed" in p.name()}
 
 
 def wait_for(condition: Callable[[], bool], deadline_s: float = 60) -> None:

@@ -165,6 +165,29 @@ def test_list_names_each_parameter_with_its_default(runner: CliRunner) -> None:
     assert "needed" in invoke(runner, "list").stdout
 
 
+def test_runs_of_this_machine_are_listed_the_newest_first(runner: CliRunner, tmp_path: Path) -> None:
+    assert "there is no run yet" in invoke(runner, "runs").stderr
+    assert invoke(runner, "run", "small").exit_code == 0
+    refusal(runner, "run", "small", "--videos", "s3://elsewhere/list.csv")
+    torn = tmp_path / "home" / "runs" / "torn"
+    torn.mkdir()
+    (torn / runs.RECORD).write_text("{")
+    found = json.loads(invoke(runner, "runs", "--json").stdout)["runs"]
+    assert {one["status"] for one in found} == {"failed", "succeeded"}
+    assert [one["run_id"] for one in found] == sorted((one["run_id"] for one in found), reverse=True)
+    table = invoke(runner, "runs").stdout.splitlines()
+    assert table[0].split() == ["RUN", "PIPELINE", "STATUS", "STARTED", "TOOK"]
+    assert [line.split()[0] for line in table[1:]] == [one["run_id"] for one in found]
+
+
+def test_a_backbone_is_checked_without_torch() -> None:
+    code = (
+        "import sys; from rapt.commands.pipeline import _check_backbone; _check_backbone('cnn3d');"
+        "sys.exit('torch' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
 def test_compile_writes_what_a_cluster_takes(runner: CliRunner, tmp_path: Path) -> None:
     out = tmp_path / "training.yaml"
     done = invoke(runner, "compile", "training", "-o", str(out), "--image", "registry.example/rapt:7", "--json")

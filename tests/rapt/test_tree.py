@@ -94,6 +94,12 @@ def test_half_a_line_waits_for_its_rest(tree: Tree, tmp_path: Path) -> None:
     assert states(tree)["train"] is State.FAILED
 
 
+def test_a_torn_line_is_passed_over(tree: Tree, tmp_path: Path) -> None:
+    failed = '{"event": "failed", "ts": 2, "error": "Gone", "reason": ""}'
+    (tmp_path / "train.jsonl").write_text(f'{{"event": "started", "ts": 1}}\n{{"event": "prog\n{failed}\n')
+    assert states(tree)["train"] is State.FAILED
+
+
 def test_what_the_gate_held_back_is_skipped_with_its_reason(tree: Tree) -> None:
     journal = Journal.of("evaluate")
     journal.started()
