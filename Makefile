@@ -8,20 +8,20 @@ FIT := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 # The first interpreter that runs and is new enough; empty when there is none.
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	"$$python" -c "$(FIT)" >/dev/null 2>&1 && echo "$$python" && break; done)
-CONSTRAINTS := $(if $(wildcard constraints.txt),-c constraints.txt)
-PIP := $(BIN)/python -m pip install --disable-pip-version-check $(CONSTRAINTS)
+LOCKED := --extra training --extra laptop --extra dev --universal --python-version 3.11 --generate-hashes
+INSTALLED := $(VENV)/.installed
 ARGS ?=
 
-.PHONY: help install demo test test-slow lint bench clean
+.PHONY: help install demo test test-slow lint bench lock clean
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## /\1\t/p' Makefile | expand -t 12
 	@echo "ARGS=... passes options on, as in: make demo ARGS='--world-videos 100'"
 
-demo: $(VENV)/.demo ## train on real clips and a rendered world, and show what came of it (about 6 minutes)
+demo: $(INSTALLED) ## train on real clips and a rendered world, and show what came of it (about 6 minutes)
 	@$(BIN)/rapt demo $(ARGS)
 
-install: $(VENV)/.dev ## make the environment for working on Rapt
+install: $(INSTALLED) ## make the environment for working on Rapt
 
 test: lint ## every check and test but those that take minutes
 	$(BIN)/python -m pytest -m "not slow" $(ARGS)
@@ -38,17 +38,17 @@ lint: install ## style, types, and which package may import which
 bench: install ## the figures of the README beside their alternatives, into build/bench
 	$(BIN)/python -m benchmarks.main $(ARGS)
 
+lock: install ## renew constraints.txt after a change of pyproject.toml; ARGS=--upgrade takes newer versions too
+	$(BIN)/uv pip compile pyproject.toml $(LOCKED) --no-emit-index-url --no-annotate --quiet \
+		--custom-compile-command "make lock" -o constraints.txt $(ARGS)
+
 clean: ## remove the environment and all that was built here; data in RAPT_HOME stay
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
-$(VENV)/.demo: pyproject.toml $(wildcard constraints.txt) | $(BIN)/python
-	@echo "installing what the demo needs into $(VENV) (several GB with torch; once)"
-	$(PIP) --quiet -e '.[training,laptop]'
+$(INSTALLED): pyproject.toml constraints.txt tools/install.py | $(BIN)/python
+	@echo "installing into $(VENV): several GB with torch, once"
+	@$(BIN)/python tools/install.py
 	@touch $@
-
-$(VENV)/.dev: pyproject.toml $(wildcard constraints.txt) | $(BIN)/python
-	$(PIP) --quiet -e '.[training,laptop,dev]'
-	@touch $@ $(VENV)/.demo
 
 $(BIN)/python:
 	@"$(PYTHON)" -c "$(FIT)" >/dev/null 2>&1 || { \
