@@ -27,7 +27,7 @@ test: lint ## every check and test but those that take minutes
 	$(BIN)/python -m pytest -m "not slow" $(ARGS)
 
 test-slow: install ## the tests that take minutes or the whole machine
-	$(BIN)/python -m pytest -m slow $(ARGS)
+	$(BIN)/python -m pytest -m slow $(ARGS) || [ $$? -eq 5 ] # 5: there is none
 
 lint: install ## style, types, and which package may import which
 	$(BIN)/ruff check
