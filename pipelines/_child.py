@@ -18,6 +18,8 @@ from kfp import components, local
 
 def main(folder: Path) -> None:
     """Run to the end, or leave with an exception when a step fails."""
+    # A shell starts what runs in the background deaf to SIGINT, by which our parent ends us and the steps.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     # kfp puts this name in the place of every "python3", in parameters and paths too: so nothing changes.
     sys.executable = "python3"

@@ -1,5 +1,6 @@
 """Real services that tests share: one SeaweedFS a session, on loopback ports that were free."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +25,12 @@ def start_store(folder: Path, keys: Credentials) -> Service:
             if attempt == 4:
                 raise
     raise AssertionError
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible() -> None:
+    """Programs that tests start hear SIGINT, also when the tests run in the background of a shell."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

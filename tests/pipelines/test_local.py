@@ -157,16 +157,22 @@ def test_a_failing_step_tells_its_reason_at_once(environment: dict[str, str], tm
     assert "Traceback" in (tmp_path / LOG).read_text()
 
 
-def test_what_stops_the_watcher_stops_the_steps(environment: dict[str, str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("background", [False, True])
+def test_what_stops_the_watcher_stops_the_steps(background: bool, environment: dict[str, str], tmp_path: Path) -> None:
+    """In the background of a shell too, where all that we start begins deaf to SIGINT."""
+    hearing = signal.signal(signal.SIGINT, signal.SIG_IGN if background else signal.default_int_handler)
     earlier, seen = set(psutil.Process().children(recursive=True)), list[psutil.Process]()
 
     def interrupt() -> None:
         seen.extend(psutil.Process().children(recursive=True))
         raise KeyboardInterrupt
 
-    mine = {**environment, "RAPT_S3_BUCKET": "stopped"}
-    with pytest.raises(KeyboardInterrupt):
-        run(films, {}, tmp_path, mine, watch=when(rendered(tmp_path, 0), interrupt))
+    mine = {**environment, "RAPT_S3_BUCKET": f"stopped-{background}".lower()}
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run(films, {}, tmp_path, mine, watch=when(rendered(tmp_path, 0), interrupt))
+    finally:
+        signal.signal(signal.SIGINT, hearing)
 
     steps = set(seen) - earlier
     assert steps
