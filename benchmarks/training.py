@@ -2,10 +2,11 @@
 
     python -m benchmarks.training [--rounds 5]
 
-Ours is one epoch of both stages: each video through the content encoders once, then each viewer's stretch of
-events with all of the impressions in it. The naive peer has the same networks and loss; each sample brings its
-candidate's raw frames, MFCC and text through the encoders and its own history of 100 events through the
-viewer's Transformer. (It is spared encoding the history's videos; those come from a table.) A second peer
+Ours is one epoch of all stages: the factorisation of the log (all of its steps), each video through the
+content encoders, then each viewer's stretch of events with all of the impressions in it. The naive peer has the
+same networks and loss; each sample brings its candidate's raw frames, MFCC and text through the encoders and its
+own history of 100 events through the viewer's Transformer. (It is spared encoding the history's videos; those
+come from a table.) A second peer
 keeps content embeddings as ours does but still takes each impression as a sample of its own.
 """
 
@@ -31,10 +32,12 @@ from interest.records import Video
 from interest.simulator.log import events_table
 from interest.simulator.viewers import simulate
 from interest.simulator.world import sample_videos, video_id
-from interest.training.content import binary_loss, train_content
+from interest.training.collaborative import train_collaborative
+from interest.training.content import train_content
 from interest.training.features import FeatureArrays
 from interest.training.fit import Stage
 from interest.training.fusion import Content, gather, train_fusion
+from interest.training.loss import binary_loss
 from interest.training.settings import TrainSettings
 
 VIDEOS, VIEWERS, STEPS = 400, 600, 110
@@ -47,7 +50,7 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     torch.set_num_threads(2)
     dataset, features = _world()
-    content = Content.of(dataset, np.random.default_rng(0).random((VIDEOS, 3, 32), np.float32), features.present)
+    content = Content.of(dataset, np.random.default_rng(0).random((VIDEOS, 3, 13), np.float32), features.present)
     runs: dict[str, Callable[[], float]] = {
         "ours": lambda: _ours(dataset, features, content),
         "naive": lambda: _peer(dataset, features, content, encode=True),
@@ -96,7 +99,8 @@ def _ours(dataset: Dataset, features: FeatureArrays, content: Content) -> float:
     """Training impressions a second over one epoch of each stage, validation included."""
     settings = replace(TrainSettings(), content_epochs=1, epochs=1)
     begun = time.perf_counter()
-    train_content(dataset, features, settings, Stage("content", 0, 1, 1))
+    log = train_collaborative(dataset, settings)
+    train_content(dataset, features, log, settings, lambda name, epochs: Stage(name, 0, epochs, 1))
     train_fusion(dataset, content, settings, Stage("fusion", 0, 1, 1))
     return len(dataset.rows(Split.TRAIN)) / (time.perf_counter() - begun)
 

@@ -22,9 +22,9 @@ from interest.models.user_sequence_encoder import UserSequenceEncoder
 
 @dataclass(frozen=True)
 class FusionConfig:
-    """Sizes of the fusion predictor; `embedding` is the width of the content encoders' outputs."""
+    """Sizes of the fusion predictor; `embedding`: 12 traits and the appeal that content encoders predict."""
 
-    embedding: int = 32
+    embedding: int = 13
     content: int = 64
     state: int = 64
     key: int = 32
@@ -104,9 +104,7 @@ class FusionPredictor(nn.Module):
         adapted = torch.stack([adapt(scaled[:, m]) for m, adapt in enumerate(self.adapters)], dim=1)
         return torch.where(present[..., None], adapted, self.missing)
 
-    def encode_viewer(
-        self, content: Tensor, kind: Tensor, outcome: Tensor, length: Tensor, now: Tensor
-    ) -> ViewerState:
+    def encode_viewer(self, content: Tensor, kind: Tensor, outcome: Tensor, length: Tensor, now: Tensor) -> ViewerState:
         """History to state: `content` [B, L, M, C], `kind` [B, L], `outcome` [B, L, 4], `now` [B, Q, 2].
 
         `length` int64 [B, Q] says how many of the events each of the Q moments may know.
@@ -123,8 +121,7 @@ class FusionPredictor(nn.Module):
             gate=2.0 * torch.sigmoid(self.gate(state)),
             bias=self.viewer(state).squeeze(-1),
             keys=self.keys(states).unflatten(-1, (modalities, c.key)).transpose(1, 2) / c.key**0.5,
-            values=self.values(states).unflatten(-1, (modalities, c.content)).transpose(1, 2)
-            / c.content**0.5,
+            values=self.values(states).unflatten(-1, (modalities, c.content)).transpose(1, 2) / c.content**0.5,
             visible=steps <= length[..., None],
         )
 

@@ -11,9 +11,7 @@ class TextEncoder(nn.Module):
     def __init__(self, dim: int, embedding: int = 384, hidden: int = 128, dropout: float = 0.2) -> None:
         super().__init__()
         self.scale = embedding**0.5
-        self.net = nn.Sequential(
-            nn.Dropout(dropout), nn.Linear(embedding, hidden), nn.GELU(), nn.Linear(hidden, dim)
-        )
+        self.net = nn.Sequential(nn.Dropout(dropout), nn.Linear(embedding, hidden), nn.GELU(), nn.Linear(hidden, dim))
 
     def forward(self, text: Tensor) -> Tensor:
         result: Tensor = self.net(text * self.scale)

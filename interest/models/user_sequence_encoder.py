@@ -54,9 +54,7 @@ class _Layer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         b, n, d = x.shape
-        q, k, v = (
-            self.qkv(self.norm_attention(x)).view(b, n, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
-        )
+        q, k, v = self.qkv(self.norm_attention(x)).view(b, n, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
         index = torch.arange(n, device=x.device)
         distance = (index[:, None] - index[None, :]).to(x.dtype)
         bias = -self.forget.exp()[:, None, None] * distance

@@ -20,9 +20,7 @@ class VideoEncoder(nn.Module):
         super().__init__()
         strides = ((1, 2, 2), (1, 2, 2), (2, 2, 2), (2, 2, 2))
         widths = (3, *channels)
-        self.blocks = nn.Sequential(
-            *(_block(widths[i], widths[i + 1], strides[i]) for i in range(len(channels)))
-        )
+        self.blocks = nn.Sequential(*(_block(widths[i], widths[i + 1], strides[i]) for i in range(len(channels))))
         self.head = nn.Linear(channels[-1], dim)
 
     def prepare(self, frames: Tensor) -> Tensor:

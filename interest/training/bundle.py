@@ -18,6 +18,7 @@ from interest.export import export_graphs
 from interest.models.content_model import ContentEncoders
 from interest.models.fusion_predictor import FusionPredictor
 from interest.models.names import TERMS
+from interest.training.collaborative import train_collaborative
 from interest.training.content import encode, train_content
 from interest.training.features import FeatureArrays
 from interest.training.fit import Stage
@@ -43,18 +44,18 @@ def train_bundle(
     """
     _be_deterministic(settings)
     tell = report or _silent
-    content_stage = Stage("content", settings.seed, settings.content_epochs, settings.patience, checkpoints,
-                          tell("content encoders", "batches"))  # fmt: skip
-    encoders, viewers = train_content(dataset, features, settings, content_stage)
+    log = train_collaborative(dataset, settings, tell("factorise the log", "steps"))
+
+    def stage(name: str, epochs: int) -> Stage:
+        progress = tell(name.replace("_", " "), "batches")
+        return Stage(name, settings.seed, epochs, settings.patience, checkpoints, progress)
+
+    encoders = train_content(dataset, features, log, settings, stage)
     embeddings = encode(encoders, features, np.arange(len(features)))
     content = Content.of(dataset, embeddings, features.present)
-    fusion_stage = Stage("fusion", settings.seed, settings.epochs, settings.patience, checkpoints,
-                         tell("fusion", "batches"))  # fmt: skip
-    fusion = train_fusion(dataset, content, settings, fusion_stage)
+    fusion = train_fusion(dataset, content, settings, stage("fusion", settings.epochs))
     _write(folder, dataset, features, encoders, fusion, content)
-    write_viewers(
-        folder, ViewerTable(dataset.users, viewers.taste.detach().numpy(), viewers.bias.detach().numpy())
-    )
+    write_viewers(folder, ViewerTable(dataset.users, log.taste.numpy(), log.bias.numpy()))
     return {
         "terms": TERMS,
         "fusion": settings.fusion.to_dict(),
@@ -64,9 +65,7 @@ def train_bundle(
     }
 
 
-def load_modules(
-    arrays: dict[str, torch.Tensor], manifest: dict[str, Any]
-) -> tuple[ContentEncoders, FusionPredictor]:
+def load_modules(arrays: dict[str, torch.Tensor], manifest: dict[str, Any]) -> tuple[ContentEncoders, FusionPredictor]:
     """The torch modules of a bundle again, from its weights: for explaining and for training on."""
     from interest.models.fusion_predictor import FusionConfig
     from interest.models.video_encoder import VideoBackbone

@@ -1,161 +1,157 @@
-"""First stage: content encoders learn from the log, each video encoded once an epoch for all of its events."""
+"""First stage: encoders learn to see in a video's content what the log says of it (CB2CF, Barkan et al. 2019).
+
+The log's own vectors of the videos (collaborative.py) are the targets; each modality learns alone, so that
+none leans on another that may be missing. A new video then has a vector before anybody has seen it.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from interest.datasets.samples import Dataset, Split
 from interest.errors import NotEnoughData
-from interest.models.content_model import ContentEncoders, ContentFactorisation
+from interest.models.content_model import ContentEncoders
 from interest.models.names import MODALITIES
 from interest.models.user_embedding import UserEmbedding
+from interest.models.video_encoder import VideoEncoder
 from interest.training.features import FeatureArrays
 from interest.training.fit import Stage, decay_groups, fit
 from interest.training.settings import TrainSettings
 
 HELD_OUT = 10
 """Every tenth trained video is kept from the encoders to tell when they start to learn by heart."""
+WEIGHT_PRIOR = 50.0
+"""Impressions at which a video's own vector is trusted by half."""
+CHEAP_EPOCHS = 3
+"""Sound and text take this many times the epochs of the pictures: they cost little and converge later."""
 ENCODE_BATCH = 64
 
 Ints = NDArray[np.int64]
+Inputs = Callable[[Ints], Tensor]
 
 
 @dataclass(frozen=True)
-class _Batch:
-    videos: Ints
-    row: Tensor
-    viewer: Tensor
-    position: Tensor
-    engaged: Tensor
+class _Targets:
+    """What the log says of the trained videos: `vector` [V, E], `weight` [V]; `learned` and `kept` are their rows."""
 
-
-class _Events:
-    """Training events grouped by video."""
-
-    def __init__(self, dataset: Dataset) -> None:
-        targets = dataset.targets
-        rows = dataset.rows(Split.TRAIN)
-        rows = rows[np.argsort(targets.video[rows], kind="stable")]
-        self.rows, self.targets = rows, targets
-        self.start = np.searchsorted(targets.video[rows], np.arange(len(dataset.videos) + 1))
-        self.seen = np.flatnonzero(np.diff(self.start))
-
-    def batch(self, videos: Ints) -> _Batch:
-        rows = np.concatenate([self.rows[self.start[v] : self.start[v + 1]] for v in videos])
-        counts = [self.start[v + 1] - self.start[v] for v in videos]
-        return _Batch(
-            videos=videos,
-            row=torch.from_numpy(np.repeat(np.arange(len(videos)), counts)),
-            viewer=torch.from_numpy(self.targets.viewer[rows]),
-            position=torch.from_numpy(self.targets.position[rows]),
-            engaged=torch.from_numpy(self.targets.engaged[rows]).float(),
-        )
+    vector: Tensor
+    weight: Tensor
+    learned: Ints
+    kept: Ints
 
 
 def train_content(
-    dataset: Dataset, features: FeatureArrays, settings: TrainSettings, stage: Stage
-) -> tuple[ContentEncoders, UserEmbedding]:
-    """Encoders whose embeddings tell whom a video engages, and the viewers' own vectors from the whole log.
+    dataset: Dataset,
+    features: FeatureArrays,
+    log: UserEmbedding,
+    settings: TrainSettings,
+    stage: Callable[[str, int], Stage],
+) -> ContentEncoders:
+    """Encoders of all modalities; `stage(name, epochs)` makes the schedule of each.
 
-    Raises `NotEnoughData` below 20 watched videos.
+    Raises `NotEnoughData` below 20 videos with impressions in training.
     """
-    events = _Events(dataset)
-    if len(events.seen) < 2 * HELD_OUT:
-        raise NotEnoughData(
-            f"{len(events.seen)} videos have impressions in training; 20 are the least to learn from"
-        )
+    targets = _targets(dataset, log)
     torch.manual_seed(settings.seed)
-    config = settings.fusion
-    encoders = ContentEncoders(settings.backbone, config.embedding, features.mfcc.shape[2])
-    model = ContentFactorisation(encoders, len(dataset.users), config.embedding, settings.taste)
-    inputs = _Inputs(features, encoders)
-    viewer_events = torch.from_numpy(
-        np.bincount(dataset.targets.viewer[events.rows], minlength=len(dataset.users))
-    ).float()
-    held_out = np.zeros(len(events.seen), bool)
-    held_out[::HELD_OUT] = True
-    learned, kept = events.seen[~held_out], events.seen[held_out]
-
-    def batches(epoch: int) -> list[_Batch]:
-        order = np.random.default_rng([stage.seed, 11, epoch]).permutation(learned)
-        size = settings.content_batch
-        return [events.batch(order[i : i + size]) for i in range(0, len(order), size)]
-
-    def loss(batch: _Batch) -> Tensor:
-        present = torch.from_numpy(features.present[batch.videos])
-        kept = torch.rand(present.shape) >= config.modality_dropout
-        embeddings = encoders(*inputs.sample(batch.videos))
-        penalty = model.users.penalty(batch.viewer, viewer_events)
-        return _negative_log_likelihood(model, embeddings, present & kept, batch) + penalty
-
-    def validate() -> float:
-        with torch.no_grad():
-            embeddings = torch.from_numpy(encode(encoders, features, kept))
-            present = torch.from_numpy(features.present[kept])
-            return _negative_log_likelihood(model, embeddings, present, events.batch(kept)).item()
-
-    optimizer = torch.optim.AdamW(
-        [
-            *({**group, "lr": settings.content_rate} for group in decay_groups(encoders, settings.weight_decay)),
-            {"params": [*model.users.parameters()], "lr": 2e-2, "weight_decay": 0.0},
-            {"params": [model.missing, *model.project.parameters(), *model.appeal.parameters(), model.look],
-             "lr": settings.content_rate, "weight_decay": 0.0},
-        ],
-        betas=(0.9, 0.95),
-    )  # fmt: skip
-    fit(stage, model, optimizer, batches, loss, validate)
-    return encoders, model.users
+    encoders = ContentEncoders(settings.backbone, settings.fusion.embedding, features.mfcc.shape[2])
+    inputs: dict[str, Inputs] = {
+        "video": _Frames(features, encoders),
+        "audio": lambda rows: torch.from_numpy(features.mfcc[rows]),
+        "text": lambda rows: torch.from_numpy(features.text[rows]),
+    }
+    for number, modality in enumerate(MODALITIES):
+        there = features.present[:, number]
+        chosen = replace(targets, learned=targets.learned[there[targets.learned]],
+                         kept=targets.kept[there[targets.kept]])  # fmt: skip
+        if len(chosen.learned) < 2 or not len(chosen.kept):
+            continue
+        epochs = settings.content_epochs * (1 if modality == "video" else CHEAP_EPOCHS)
+        part = stage(f"{modality}_encoder", epochs)
+        _regress(getattr(encoders, modality), inputs[modality], _whole(features, modality), chosen, settings, part)
+    return encoders.eval()
 
 
 def encode(encoders: ContentEncoders, features: FeatureArrays, rows: Ints) -> NDArray[np.float32]:
     """Embeddings of the given catalogue rows, [N, M, E]; all windows of each video."""
-    encoders.eval()
-    result = np.empty((len(rows), len(MODALITIES), encoders.embedding), np.float32)
+    columns = [_encode(getattr(encoders, name), _whole(features, name), rows).numpy() for name in MODALITIES]
+    return np.stack(columns, axis=1)
+
+
+def _regress(
+    encoder: nn.Module, inputs: Inputs, whole: Inputs, targets: _Targets, settings: TrainSettings, stage: Stage
+) -> None:
+    """Least squares, weighted by how much the log knows of each video."""
+
+    def batches(epoch: int) -> list[Ints]:
+        order = np.random.default_rng([stage.seed, 11, epoch]).permutation(targets.learned)
+        return [order[i : i + settings.content_batch] for i in range(0, len(order), settings.content_batch)]
+
+    def loss(rows: Ints) -> Tensor:
+        return _distance(encoder(inputs(rows)), targets, rows)
+
+    def validate() -> float:
+        return _distance(_encode(encoder, whole, targets.kept), targets, targets.kept).item()
+
+    rate = settings.content_rate
+    optimizer = torch.optim.AdamW(decay_groups(encoder, settings.content_decay), lr=rate, betas=(0.9, 0.98))
+    fit(stage, encoder, optimizer, batches, loss, validate)
+
+
+def _distance(made: Tensor, targets: _Targets, rows: Ints) -> Tensor:
+    weight = targets.weight[rows]
+    return ((made - targets.vector[rows]).square().mean(-1) * weight).sum() / weight.sum()
+
+
+def _targets(dataset: Dataset, log: UserEmbedding) -> _Targets:
+    shown = np.bincount(dataset.targets.video[dataset.rows(Split.TRAIN)], minlength=len(dataset.videos))
+    seen = np.flatnonzero(shown)
+    if len(seen) < 2 * HELD_OUT:
+        raise NotEnoughData(f"{len(seen)} videos have impressions in training; 20 are the least to learn from")
+    traits, appeal = log.traits.detach(), log.appeal.detach()[:, None]
+    vector = torch.cat([traits / traits[seen].std(), appeal / appeal[seen].std()], dim=1)
+    held_out = np.zeros(len(seen), bool)
+    held_out[::HELD_OUT] = True
+    weight = torch.from_numpy(shown / (shown + WEIGHT_PRIOR)).float()
+    return _Targets(vector, weight, learned=seen[~held_out], kept=seen[held_out])
+
+
+def _whole(features: FeatureArrays, modality: str) -> Inputs:
+    arrays: dict[str, NDArray[Any]] = {"video": features.frames, "audio": features.mfcc, "text": features.text}
+    array = arrays[modality]
+    return lambda rows: torch.from_numpy(array[rows])
+
+
+def _encode(encoder: nn.Module, inputs: Inputs, rows: Ints) -> Tensor:
+    encoder.eval()
     with torch.no_grad():
-        for i in range(0, len(rows), ENCODE_BATCH):
-            chosen = rows[i : i + ENCODE_BATCH]
-            arrays = (features.frames[chosen], features.mfcc[chosen], features.text[chosen])
-            result[i : i + ENCODE_BATCH] = encoders(*(torch.from_numpy(array) for array in arrays)).numpy()
-    return result
+        pieces = [encoder(inputs(rows[i : i + ENCODE_BATCH])) for i in range(0, len(rows), ENCODE_BATCH)]
+    return torch.cat(pieces)
 
 
-class _Inputs:
-    """Training inputs: one window of frames a video, drawn anew each time; frozen parts are computed once."""
+class _Frames:
+    """One window of frames a video, drawn anew each time, mirrored half of the time; frozen parts are computed once."""
 
     def __init__(self, features: FeatureArrays, encoders: ContentEncoders) -> None:
-        self.features, self.encoders = features, encoders
+        self.features, self.encoder = features, encoders.video
         self.prepared: dict[int, Tensor] = {}
 
-    def sample(self, videos: Ints) -> tuple[Tensor, Tensor, Tensor]:
-        features = self.features
-        window = torch.randint(features.frames.shape[1], (len(videos),)).numpy()
-        if any(not parameter.requires_grad for parameter in self.encoders.video.parameters()):
-            frames = torch.stack([self._prepare(int(v), int(w)) for v, w in zip(videos, window, strict=True)])
-        else:
-            frames = torch.from_numpy(features.frames[videos, window][:, None])
-        return frames, torch.from_numpy(features.mfcc[videos]), torch.from_numpy(features.text[videos])
+    def __call__(self, rows: Ints) -> Tensor:
+        window = torch.randint(self.features.frames.shape[1], (len(rows),)).numpy()
+        if isinstance(self.encoder, VideoEncoder):
+            frames = torch.from_numpy(self.features.frames[rows, window][:, None])
+            mirrored = torch.rand(len(rows)) < 0.5
+            frames[mirrored] = frames[mirrored].flip(4)
+            return frames
+        return torch.stack([self._prepare(int(row))[[at]] for row, at in zip(rows, window, strict=True)])
 
-    def _prepare(self, video: int, window: int) -> Tensor:
-        if video not in self.prepared:
-            self.prepared[video] = self.encoders.video.prepare(
-                torch.from_numpy(self.features.frames[[video]])
-            )[0]
-        return self.prepared[video][window : window + 1]
-
-
-def _negative_log_likelihood(
-    model: ContentFactorisation, embeddings: Tensor, present: Tensor, batch: _Batch
-) -> Tensor:
-    log_chance = model(embeddings, present, batch.row, batch.viewer, batch.position)
-    return binary_loss(log_chance, batch.engaged)
-
-
-def binary_loss(log_chance: Tensor, engaged: Tensor) -> Tensor:
-    """Mean negative log-likelihood of outcomes under log probabilities."""
-    log_chance = log_chance.clamp(max=-1e-6)
-    return -(engaged * log_chance + (1.0 - engaged) * torch.log1p(-log_chance.exp())).mean()
+    def _prepare(self, row: int) -> Tensor:
+        if row not in self.prepared:
+            self.prepared[row] = self.encoder.prepare(torch.from_numpy(self.features.frames[[row]]))[0]
+        return self.prepared[row]

@@ -148,9 +148,7 @@ def _resume(
     model.load_state_dict({name: tensors[f"model.{name}"] for name in best})
     for index, parameter in enumerate(_parameters(optimizer)):
         prefix = f"optimizer.{index}."
-        kept = {
-            name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)
-        }
+        kept = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
         if kept:
             optimizer.state[parameter] = kept
     losses = meta.pop("losses")

@@ -19,8 +19,8 @@ from interest.datasets.windows import Histories, cut, moments
 from interest.errors import NotEnoughData
 from interest.history import HISTORY, log_length
 from interest.models.fusion_predictor import FusionPredictor, Scores
-from interest.training.content import binary_loss
 from interest.training.fit import Stage, decay_groups, fit
+from interest.training.loss import binary_loss
 from interest.training.settings import TrainSettings
 
 VALIDATION_TARGETS = 8000
@@ -60,9 +60,7 @@ class Content:
         )
 
 
-def train_fusion(
-    dataset: Dataset, content: Content, settings: TrainSettings, stage: Stage
-) -> FusionPredictor:
+def train_fusion(dataset: Dataset, content: Content, settings: TrainSettings, stage: Stage) -> FusionPredictor:
     """The calibrated fusion predictor, at its best validated weights."""
     if not len(dataset.rows(Split.VALIDATION)):
         raise NotEnoughData("no impression falls into the validation tenth of the time; the log is too short")
@@ -86,9 +84,7 @@ def train_fusion(
     def validate() -> float:
         return _loss(*logits(model, dataset, content, chosen), dataset.targets.engaged[chosen])
 
-    optimizer = torch.optim.AdamW(
-        decay_groups(model, settings.weight_decay), lr=settings.rate, betas=(0.9, 0.98)
-    )
+    optimizer = torch.optim.AdamW(decay_groups(model, settings.weight_decay), lr=settings.rate, betas=(0.9, 0.98))
     fit(stage, model, optimizer, batches, loss, validate)
     calibrate(model, dataset, content)
     return model
@@ -198,9 +194,7 @@ class _TrainTargets:
 def _score(model: FusionPredictor, content: Content, stretches: _Stretches) -> Scores:
     """Scores of all targets of a batch of stretches; only the videos in it are adapted."""
     past = torch.from_numpy(stretches.histories.video)
-    used, place = torch.unique(
-        torch.cat([past.flatten().clamp(min=0), stretches.video.flatten()]), return_inverse=True
-    )
+    used, place = torch.unique(torch.cat([past.flatten().clamp(min=0), stretches.video.flatten()]), return_inverse=True)
     table = model.content(content.embeddings[used], content.present[used])
     split = past.numel()
     past_row = torch.where(past >= 0, place[:split].view(past.shape), -1)

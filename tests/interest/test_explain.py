@@ -32,7 +32,7 @@ def test_terms_add_up_and_past_weights_are_a_share(bundle: Bundle) -> None:
 def test_closed_form_maps_equal_grad_cam_by_backward_pass(bundle: Bundle) -> None:
     latents, _, _, _ = small_world()
     frames = signal_features(latents).frames[5]
-    direction = np.random.default_rng(0).standard_normal(32).astype(np.float32)
+    direction = np.random.default_rng(0).standard_normal(13).astype(np.float32)
     encoders, _ = load_modules(
         {name: torch.from_numpy(value) for name, value in weights(bundle).items()}, dict(bundle.manifest)
     )
@@ -50,6 +50,6 @@ def test_closed_form_maps_equal_grad_cam_by_backward_pass(bundle: Bundle) -> Non
 def test_heat_has_the_frames_shape_and_a_full_scale(bundle: Bundle) -> None:
     latents, _, _, _ = small_world()
     frames = signal_features(latents).frames[5]
-    heat = ActivationMaps(bundle).heat(frames, np.random.default_rng(1).standard_normal(32).astype(np.float32))
+    heat = ActivationMaps(bundle).heat(frames, np.random.default_rng(1).standard_normal(13).astype(np.float32))
     assert heat.shape == frames.shape[:-1]
     assert 0.0 <= heat.min() <= heat.max() <= 1.0

@@ -57,7 +57,7 @@ def test_a_later_position_is_never_more_likely(model: FusionPredictor) -> None:
 
 
 def test_missing_modalities_become_the_learned_token(model: FusionPredictor) -> None:
-    embeddings, present = torch.randn(4, 3, 32), torch.ones(4, 3, dtype=torch.bool)
+    embeddings, present = torch.randn(4, 3, 13), torch.ones(4, 3, dtype=torch.bool)
     present[2] = False
     content = model.content(embeddings, present)
     torch.testing.assert_close(content[2], model.missing)
@@ -69,5 +69,5 @@ def test_training_drops_modalities_at_the_stated_rate() -> None:
     torch.manual_seed(0)
     model = FusionPredictor(FusionConfig(modality_dropout=0.3)).train()
     model.missing.data.fill_(7.0)
-    content = model.content(torch.randn(5000, 3, 32), torch.ones(5000, 3, dtype=torch.bool))
+    content = model.content(torch.randn(5000, 3, 13), torch.ones(5000, 3, dtype=torch.bool))
     assert (content == 7.0).all(-1).float().mean().item() == pytest.approx(0.3, abs=0.02)
