@@ -73,13 +73,12 @@ def _parents(name: str) -> list[str]:
 
 
 def _versions(modules: set[str]) -> Iterator[tuple[str, str]]:
-    owners = _distributions()
     for module in modules - set(sys.stdlib_module_names):
-        for distribution in sorted(set(owners.get(module, ()))):
-            try:
-                yield distribution, version(distribution)
-            except PackageNotFoundError:
-                continue
+        try:
+            yield module, version(module)
+        except PackageNotFoundError:
+            # another name than the module's: slow to find
+            yield from ((owner, version(owner)) for owner in set(_distributions().get(module, ())))
 
 
 @functools.cache

@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 from kfp import compiler
 from kfp.dsl.base_component import BaseComponent
+from kfp.local.graph_utils import topological_sort_tasks
 from kfp.pipeline_spec.pipeline_spec_pb2 import ParameterType
 
 from components.image import IMAGE
@@ -56,6 +57,21 @@ def containers(spec: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for executor in spec.get("deploymentSpec", {}).get("executors", {}).values():
         if "container" in executor:
             yield executor["container"]
+
+
+def step_names(spec: Any) -> tuple[str, ...]:
+    """The components of a pipeline's spec, each behind those that it needs."""
+
+    def ordered(dag: Any) -> Iterator[str]:
+        for task in reversed(topological_sort_tasks({name: dag.tasks[name] for name in sorted(dag.tasks)})):
+            component = dag.tasks[task].component_ref.name
+            inner = spec.components[component]
+            if inner.WhichOneof("implementation") == "dag":
+                yield from ordered(inner.dag)
+            else:
+                yield component.removeprefix("comp-").replace("-", "_")
+
+    return tuple(ordered(spec.root.dag))
 
 
 def checked(pipeline: BaseComponent, arguments: Mapping[str, Any]) -> dict[str, Any]:

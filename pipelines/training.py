@@ -4,8 +4,11 @@
 take videos of one's own. The same functions run under `pipelines.local`, compile, and go to a cluster.
 """
 
-from kfp import dsl, kubernetes
+from typing import Any
+
+from kfp import dsl
 from kfp.dsl.pipeline_task import PipelineTask
+from kfp.dsl.structures import ResourceSpec
 
 from components.build_dataset.component import build_dataset
 from components.download.component import download
@@ -31,14 +34,25 @@ def _task(task: PipelineTask, kind: tuple[str, str, str], *, retries: int = 1) -
     """What every task has on a cluster; a laptop ignores it. `run_step` caches, by content and code."""
     cpu, memory, limit = kind
     task.set_caching_options(False)
-    task.set_cpu_request(cpu).set_memory_request(memory).set_memory_limit(limit)
+    # What kfp's own setters do, but each of those walks the whole stack: seconds, for a pipeline.
+    task.container_spec.resources = ResourceSpec(cpu_request=cpu, memory_request=memory, memory_limit=limit)
     if retries:
         task.set_retry(num_retries=retries, backoff_duration="10s", backoff_factor=2)
-    kubernetes.use_secret_as_env(task, secret_name=SECRET, secret_key_to_env={key: key for key in KEYS})
-    kubernetes.use_config_map_as_env(
-        task, config_map_name=SETTINGS, config_map_key_to_env={name: name for name in PLACE}
-    )
+    task.platform_config["kubernetes"] = {
+        "secretAsEnv": [_from_kubernetes("secret", SECRET, KEYS)],
+        "configMapAsEnv": [_from_kubernetes("configMap", SETTINGS, PLACE)],
+    }
     return task
+
+
+def _from_kubernetes(kind: str, name: str, keys: tuple[str, ...]) -> dict[str, Any]:
+    """What `kfp.kubernetes` writes to bring in keys as variables; it would take the client of Kubernetes to import."""
+    return {
+        f"{kind}Name": name,
+        f"{kind}NameParameter": {"runtimeValue": {"constant": name}},
+        "keyToEnv": [{f"{kind}Key": key, "envVar": key} for key in keys],
+        "optional": False,
+    }
 
 
 def _model(

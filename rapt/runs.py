@@ -6,18 +6,17 @@ import contextlib
 import json
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from kfp.local.graph_utils import topological_sort_tasks
 from rich.console import Console
 
 from components.runtime import NO_CACHE
 from pipelines import local
-from pipelines.compile import checked, find
+from pipelines.compile import checked, find, step_names
 from rapt import stack
 from rapt.settings import Settings
 from rapt.tree import State, Step, Tree, shown
@@ -123,21 +122,6 @@ def _finished(outcome: Outcome, tree: Tree, status: str, seconds: float) -> Outc
         held_for=judged.get("reasons", ""),
         metrics=judged.get("metrics"),
     )
-
-
-def step_names(spec: Any) -> tuple[str, ...]:
-    """The components of a pipeline's spec, each behind those that it needs."""
-
-    def ordered(dag: Any) -> Iterator[str]:
-        for task in reversed(topological_sort_tasks({name: dag.tasks[name] for name in sorted(dag.tasks)})):
-            component = dag.tasks[task].component_ref.name
-            inner = spec.components[component]
-            if inner.WhichOneof("implementation") == "dag":
-                yield from ordered(inner.dag)
-            else:
-                yield component.removeprefix("comp-").replace("-", "_")
-
-    return tuple(ordered(spec.root.dag))
 
 
 def _write(outcome: Outcome) -> None:

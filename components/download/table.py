@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import NoReturn
 
 import msgspec
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from interest.errors import InvalidRecord
 from interest.records import Rejected
@@ -83,6 +81,9 @@ def _rows(path: Path) -> Iterator[dict[str, object] | str]:
 
 
 def _parquet_rows(path: Path) -> Iterator[dict[str, object] | str]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
         table = pq.read_table(path)
     except (pa.ArrowInvalid, OSError) as error:

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from components.download.component import download
 from components.merge_catalogs.component import merge_catalogs
+from pipelines.compile import step_names
 from pipelines.training import PIPELINES
 from rapt import cli, runs
 
@@ -198,7 +199,7 @@ def test_compile_writes_what_a_cluster_takes(runner: CliRunner, tmp_path: Path) 
 
 
 def test_steps_stand_behind_those_that_they_need() -> None:
-    names = runs.step_names(PIPELINES["training"].pipeline_spec)
+    names = step_names(PIPELINES["training"].pipeline_spec)
     for before, after in (
         ("download", "merge_catalogs"), ("merge_catalogs", "preprocess_text"), ("preprocess_text", "train"),
         ("train", "evaluate"), ("evaluate", "publish"),
