@@ -64,6 +64,7 @@ def _model(
     epochs: int,
     threads: int,
     max_failed_share: float,
+    max_targets: int,
     bootstrap_resamples: int,
 ) -> None:
     """Catalogue and events to a judged model, published when it passes the gate."""
@@ -87,7 +88,13 @@ def _model(
     )
     model = learned.outputs["model"]
     judged = _task(
-        evaluate(dataset=dataset, model=model, bootstrap_resamples=bootstrap_resamples, threads=threads),
+        evaluate(
+            dataset=dataset,
+            model=model,
+            max_targets=max_targets,
+            bootstrap_resamples=bootstrap_resamples,
+            threads=threads,
+        ),
         LEARN,
         retries=0,
     )
@@ -104,10 +111,11 @@ def training(
     events_per_viewer: int = 80,
     seed: int = 0,
     backbone: str = "cnn3d",
-    content_epochs: int = 14,
+    content_epochs: int = 30,
     epochs: int = 12,
     threads: int = 2,
     max_failed_share: float = 0.5,
+    max_targets: int = 12_000,
     bootstrap_resamples: int = 200,
 ) -> None:
     """`videos`: path or s3:// of a list of videos ("" for none), `videos_digest`: of its content."""
@@ -130,7 +138,7 @@ def training(
     )
     _model(
         merged.outputs["catalog"], logs.outputs["events"], seed, backbone, content_epochs, epochs, threads,
-        max_failed_share, bootstrap_resamples,
+        max_failed_share, max_targets, bootstrap_resamples,
     )  # fmt: skip
 
 
@@ -143,10 +151,11 @@ def training_from_logs(
     videos_digest: str = "",
     seed: int = 0,
     backbone: str = "cnn3d",
-    content_epochs: int = 14,
+    content_epochs: int = 30,
     epochs: int = 12,
     threads: int = 2,
     max_failed_share: float = 0.5,
+    max_targets: int = 12_000,
     bootstrap_resamples: int = 200,
 ) -> None:
     """`source`: path or s3:// of the logs, in the canonical columns or a public `layout`."""
@@ -167,7 +176,7 @@ def training_from_logs(
     )
     _model(
         logs.outputs["catalog_out"], logs.outputs["events"], seed, backbone, content_epochs, epochs, threads,
-        max_failed_share, bootstrap_resamples,
+        max_failed_share, max_targets, bootstrap_resamples,
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ def evaluate(
     model: dsl.Input[dsl.Model],
     report: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
+    max_targets: int = 12_000,
     bootstrap_resamples: int = 200,
     threads: int = 2,
 ) -> str:
@@ -22,5 +23,5 @@ def evaluate(
         metrics,
         inputs={"dataset": dataset.path, "model": model.path},
         outputs={"report": report.path},
-        params={"bootstrap_resamples": bootstrap_resamples, "threads": threads},
+        params={"max_targets": max_targets, "bootstrap_resamples": bootstrap_resamples, "threads": threads},
     )["verdict"]

@@ -15,7 +15,7 @@ def train(
     seed: int = 0,
     threads: int = 2,
     backbone: str = "cnn3d",
-    content_epochs: int = 14,
+    content_epochs: int = 30,
     epochs: int = 12,
 ) -> str:
     """Samples and features to a sealed model bundle."""

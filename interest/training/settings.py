@@ -20,15 +20,15 @@ class TrainSettings:
     seed: int = 0
     threads: int = 2
     backbone: VideoBackbone = VideoBackbone.CNN3D
-    content_epochs: int = 20
-    content_batch: int = 64
+    content_epochs: int = 30
+    content_batch: int = 32
     content_rate: float = 3e-3
     content_decay: float = 2.0
     epochs: int = 12
     batch: int = 32
     rate: float = 4e-3
     weight_decay: float = 0.05
-    patience: int = 6
+    patience: int = 8
     fusion: FusionConfig = field(default_factory=FusionConfig)
 
     def __post_init__(self) -> None:
