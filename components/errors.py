@@ -15,3 +15,7 @@ class InputMissing(ComponentError):
 
 class OutputMissing(ComponentError):
     """A step that ended well but did not write one of its outputs."""
+
+
+class DiskFull(ComponentError):
+    """No space left where a step writes: its run folder, its cache, or the folder of temporary files."""

@@ -37,13 +37,16 @@ class Journal:
         self._write(event="started")
 
     def progressed(self, label: str, done: int, total: int, unit: str) -> None:
-        self._write(event="progress", label=label, done=done, total=total, unit=unit)
+        with contextlib.suppress(OSError):
+            self._write(event="progress", label=label, done=done, total=total, unit=unit)
 
     def ended(self, *, cached: bool, seconds: float, result: Mapping[str, Any], outputs: Mapping[str, str]) -> None:
         self._write(event="ended", cached=cached, seconds=seconds, result=dict(result), outputs=dict(outputs))
 
     def failed(self, error: BaseException) -> None:
-        self._write(event="failed", error=type(error).__name__, reason=" ".join(str(error).split())[:500])
+        """Why the step ends; a disk too full to write it down must not hide the error itself."""
+        with contextlib.suppress(OSError):
+            self._write(event="failed", error=type(error).__name__, reason=" ".join(str(error).split())[:500])
 
     def _write(self, **fields: Any) -> None:
         line = json.dumps({"step": self.step, "ts": time.time(), **fields}, default=str)

@@ -6,6 +6,7 @@ The key of a step is the content of its inputs, its parameters, and the code tha
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import importlib
 import json
@@ -13,13 +14,13 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 from components.code import code_digest
-from components.errors import InputMissing, OutputMissing
+from components.errors import DiskFull, InputMissing, OutputMissing
 from components.journal import Journal
 from wire.errors import ObjectCorrupt, ObjectNotFound
 from wire.objects import ObjectStore, blob_key
@@ -43,8 +44,8 @@ def run_step(
 
     `inputs` and `outputs` map the argument names of `run` to paths; returns what `run` returned. `contents`
     are digests of what `params` only name: part of the key, not passed to `run`; those of `s3://` addresses
-    are found here. Heavy modules are imported only when the step really runs. Raises InputMissing and
-    OutputMissing besides what `run` raises.
+    are found here. Heavy modules are imported only when the step really runs. Raises InputMissing,
+    OutputMissing and DiskFull besides what `run` raises.
     """
     journal = Journal.of(name)
     journal.started()
@@ -63,7 +64,10 @@ def run_step(
             _keep(store, key, targets, result)
             shutil.rmtree(scratch_of(key), ignore_errors=True)
     except BaseException as error:
-        journal.failed(error)
+        full = _disk_full(error, [*(Path(path).parent for path in outputs.values()), cache_home()])
+        journal.failed(full or error)
+        if full is not None:
+            raise full from error
         raise
     journal.ended(cached=cached, seconds=time.monotonic() - begun, result=result, outputs=outputs)
     return result
@@ -195,6 +199,18 @@ def _fetch(store: ObjectStore, digest: str, file: Path) -> None:
     except ObjectCorrupt as error:
         store.delete(blob_key(digest))
         raise ObjectNotFound(str(error)) from error
+
+
+def _disk_full(error: BaseException, folders: Iterable[Path]) -> DiskFull | None:
+    """`DiskFull` when that is what `error` means, as libraries tell it in many ways; names the folder."""
+    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in str(error)
+    if not full or not isinstance(error, Exception):
+        return None
+    named = getattr(error, "filename", None)
+    candidates = [Path(str(named))] if named else [*folders, Path(tempfile.gettempdir())]
+    present = [next(folder for folder in (path, *path.absolute().parents) if folder.is_dir()) for path in candidates]
+    fullest = min(present, key=lambda folder: shutil.disk_usage(folder).free)
+    return DiskFull(f"no space left on the disk of {fullest}: free some and run again, it goes on where it was")
 
 
 def _remove(path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -30,6 +31,8 @@ LOG = "log.txt"
 TICK_S = 0.1
 GRACE_S = 10.0
 """Seconds for the steps to end by themselves after Ctrl-C."""
+LEAST_FREE_BYTES = 1 << 16
+"""A run folder with less cannot tell anything, not even why a step failed."""
 
 
 @dataclass(frozen=True)
@@ -158,6 +161,8 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 def _failure(folder: Path) -> StepFailed:
     """Why a run ended badly, from the journals, or else from the end of the log."""
     log = folder / LOG
+    if shutil.disk_usage(folder).free < LEAST_FREE_BYTES:
+        return StepFailed(f"no space left on the disk of {folder}: free some and run again to go on where it was")
     for path in sorted(folder.glob("*.jsonl"), key=lambda path: path.stat().st_mtime, reverse=True):
         last = _last(path)
         if last["event"] == "failed":

@@ -17,6 +17,7 @@ from rich.console import Console
 from components.runtime import NO_CACHE
 from pipelines import local
 from pipelines.compile import checked, find, step_names
+from pipelines.errors import RunFolderUnusable
 from rapt import stack
 from rapt.settings import Settings
 from rapt.tree import State, Step, Tree, shown
@@ -94,7 +95,8 @@ def run(
         raise
     finally:
         outcome = _finished(outcome, tree, status, time.time() - begun)
-        _write(outcome)
+        with contextlib.suppress(*(() if status == "succeeded" else (RunFolderUnusable,))):
+            _write(outcome)
     return outcome
 
 
@@ -126,5 +128,8 @@ def _finished(outcome: Outcome, tree: Tree, status: str, seconds: float) -> Outc
 
 def _write(outcome: Outcome) -> None:
     part = outcome.folder / f".{RECORD}"
-    part.write_text(json.dumps(outcome.document(), indent=1, ensure_ascii=False) + "\n")
-    part.replace(outcome.folder / RECORD)
+    try:
+        part.write_text(json.dumps(outcome.document(), indent=1, ensure_ascii=False) + "\n")
+        part.replace(outcome.folder / RECORD)
+    except OSError as error:
+        raise RunFolderUnusable(f"cannot write {outcome.folder / RECORD}: {error.strerror}; mend that") from error

@@ -51,9 +51,9 @@ def read_items(path: Path) -> tuple[list[Item], list[Rejected]]:
     number = 0
     for number, cells in enumerate(_rows(path), start=1):
         try:
-            item = _item(number, cells if isinstance(cells, dict) else _fail(number, cells))
+            item = _item(number, cells if isinstance(cells, dict) else _fail(cells))
             if item.video_id in seen:
-                _fail(number, f"column video_id: {item.video_id!r} is that of row {seen[item.video_id]} too")
+                _fail(f"column video_id: {item.video_id!r} is that of row {seen[item.video_id]} too")
         except InvalidRecord as error:
             rejected.append(Rejected(item=f"row {number}", reason=str(error)))
             continue
@@ -136,27 +136,27 @@ def _columns(path: Path, names: list[str]) -> list[str]:
 
 
 def _item(row: int, cells: Mapping[str, object]) -> Item:
-    url, path, caption, video_id, published, topic = (_text(row, name, cells.get(name)) for name in COLUMNS)
+    url, path, caption, video_id, published, topic = (_text(name, cells.get(name)) for name in COLUMNS)
     if bool(url) == bool(path):
-        _fail(row, "columns url and path: give exactly one of them")
+        _fail("columns url and path: give exactly one of them")
     if "\0" in path:
-        _fail(row, "column path: holds a zero byte")
+        _fail("column path: holds a zero byte")
     if len(video_id) > MAX_ID_CHARACTERS or not video_id.isprintable():
-        _fail(row, f"column video_id: {video_id[:40]!r}… is over {MAX_ID_CHARACTERS} characters or unprintable")
-    return Item(row, url, path, caption, video_id, _published_ms(row, published), topic or None)
+        _fail(f"column video_id: {video_id[:40]!r}… is over {MAX_ID_CHARACTERS} characters or unprintable")
+    return Item(row, url, path, caption, video_id, _published_ms(published), topic or None)
 
 
-def _text(row: int, column: str, cell: object) -> str:
+def _text(column: str, cell: object) -> str:
     if cell is None:
         return ""
     if isinstance(cell, datetime | date):
         return cell.isoformat()
     if not isinstance(cell, str | int):
-        _fail(row, f"column {column}: {str(cell)[:40]!r} is no text")
+        _fail(f"column {column}: {str(cell)[:40]!r} is no text")
     return str(cell).strip()
 
 
-def _published_ms(row: int, text: str) -> int:
+def _published_ms(text: str) -> int:
     """Milliseconds since 1970 of an ISO 8601 date or time (UTC unless it says otherwise) or of themselves."""
     if not text:
         return 0
@@ -166,8 +166,8 @@ def _published_ms(row: int, text: str) -> int:
         moment = datetime.fromisoformat(text)
         return int(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() * 1000)
     except (ValueError, OverflowError):
-        _fail(row, f"column published_at: {text[:40]!r} is neither ISO 8601 nor milliseconds since 1970")
+        _fail(f"column published_at: {text[:40]!r} is neither ISO 8601 nor milliseconds since 1970")
 
 
-def _fail(row: int, what: str) -> NoReturn:
-    raise InvalidRecord(f"row {row}, {what}")
+def _fail(what: str) -> NoReturn:
+    raise InvalidRecord(what)

@@ -111,9 +111,9 @@ def test_bad_items_are_rejected_with_reasons_and_the_rest_arrives(
         "row 7": "HttpFailure: ",
         "row 8": "InvalidRecord: column path: 'none.mp4' is no file",
         "row 10": "InvalidRecord: video_id",
-        "row 11": "row 11, columns url and path: give exactly one",
-        "row 12": "row 12, columns url and path: give exactly one",
-        "row 13": "row 13, 3 cells where the header has 2",
+        "row 11": "columns url and path: give exactly one",
+        "row 12": "columns url and path: give exactly one",
+        "row 13": "3 cells where the header has 2",
     }
     assert reasons.keys() == expected.keys()
     for row, start in expected.items():

@@ -80,3 +80,11 @@ def ungated(
     sent = publish(model=model, report=judged.outputs["report"], dataset=dataset)
     for task in (brought, made, merged, logs, built, pictures, sound, text, learned, judged, sent):
         task.set_caching_options(False)
+
+
+@dsl.pipeline(name="media")
+def media(world_videos: int = 130, seed: int = 0) -> None:
+    made = render_videos(videos=world_videos, seed=seed)
+    pictures = preprocess_video(catalog=made.outputs["catalog"])
+    for task in (made, pictures):
+        task.set_caching_options(False)

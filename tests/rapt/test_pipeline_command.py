@@ -120,7 +120,7 @@ def test_the_table_shows_where_artifacts_lie(runner: CliRunner) -> None:
         ("caption\nhello\n", "my.csv lacks a column url or path; its columns are caption"),
         ("", "my.csv is empty"),
         ("path,caption\nnone.mp4,x\n", "no row can be used; first row 1: none.mp4: no such file"),
-        ("url,path\nhttp://a.example/v,b.mp4\n", "no row can be used; first row 1: row 1, columns url and path"),
+        ("url,path\nhttp://a.example/v,b.mp4\n", "no row can be used; first row 1: columns url and path"),
     ],
 )
 def test_a_list_that_cannot_work_starts_nothing(runner: CliRunner, tmp_path: Path, content: str, message: str) -> None:
