@@ -118,8 +118,9 @@ def _peer(dataset: Dataset, features: FeatureArrays, content: Content, *, encode
         video = dataset.targets.video[chosen]
         embeddings = content.embeddings[video]
         if encode:
-            inputs = (features.frames[video, :1], features.mfcc[video], features.text[video])
-            embeddings = encoders(*(torch.from_numpy(array) for array in inputs))
+            inputs = {"video": features.frames[video, :1], "audio": features.mfcc[video], "text": features.text[video]}
+            made = [getattr(encoders, name)(torch.from_numpy(array)) for name, array in inputs.items()]
+            embeddings = torch.stack(made, dim=1)
         histories, visible, now = before(dataset, chosen)
         table = model.content(content.embeddings, content.present)
         state = model.encode_viewer(
