@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,27 +34,31 @@ main()
 
 @dataclass(frozen=True)
 class Rapt:
-    """`rapt` with the home `home`; `before` stands in front of every command."""
+    """`rapt` with the home `home`; `started` are the commands so far."""
 
     home: Path
     environment: dict[str, str]
-    before: tuple[str, ...] = ()
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """A command that goes on running, in a session of its own, as a terminal gives it."""
-        return subprocess.Popen(
-            [*self.before, sys.executable, "-c", SMALL, *arguments],
+        process = subprocess.Popen(
+            [sys.executable, "-c", SMALL, *arguments],
             cwd=ROOT, env={**os.environ, **self.environment}, text=True, start_new_session=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
+        self.started.append(process)
+        return process
+
+    def end(self) -> None:
+        """End what a failed test left running; a run's steps end with it."""
+        for process in self.started:
+            process.kill()
+            process.wait()
 
     def __call__(self, *arguments: str, deadline_s: float = 240) -> subprocess.CompletedProcess[str]:
         process = self.start(*arguments)
-        try:
-            out, told = process.communicate(timeout=deadline_s)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            raise
+        out, told = process.communicate(timeout=deadline_s)
         return subprocess.CompletedProcess(arguments, process.returncode, out, told)
 
     def document(self, *arguments: str) -> dict[str, Any]:

@@ -21,4 +21,5 @@ def rapt(tmp_path: Path) -> Iterator[Rapt]:
         },
     )  # fmt: skip
     yield command
+    command.end()
     command("down")

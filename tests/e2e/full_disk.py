@@ -23,9 +23,8 @@ def fill(folder: Path) -> Path:
     return filler
 
 
-def main(home: Path, folder: Path, step: str, count: int) -> None:
+def main(rapt: Rapt, folder: Path, step: str, count: int) -> None:
     """Fill the disk once `step` has done `count` videos, then make room and run again; tell both ends."""
-    rapt = Rapt(home, {})
     process = rapt.start(*MEDIA)
     wait_for(lambda: process.poll() is not None or max(rapt.progress(step), default=0) >= count)
     filler = fill(folder)
@@ -36,4 +35,8 @@ def main(home: Path, folder: Path, step: str, count: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4]))
+    own = Rapt(Path(sys.argv[1]), {})
+    try:
+        main(own, Path(sys.argv[2]), sys.argv[3], int(sys.argv[4]))
+    finally:
+        own.end()
