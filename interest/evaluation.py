@@ -180,8 +180,8 @@ class Verdict:
 
 def gate(figures: Mapping[str, Figure | float], *, max_ece: float = 0.03, max_bias: float = 0.1) -> Verdict:
     """A model must beat popularity in both AUC and entropy, and be calibrated, or it is held back."""
-    auc_, ne, ece, bias = (_value(figures[name]) for name in ("auc", "ne", "ece", "predicted_over_actual"))
-    base_auc, base_ne = _value(figures["baseline_auc"]), _value(figures["baseline_ne"])
+    auc_, ne, ece, bias = (value_of(figures[name]) for name in ("auc", "ne", "ece", "predicted_over_actual"))
+    base_auc, base_ne = value_of(figures["baseline_auc"]), value_of(figures["baseline_ne"])
     checks = (
         (auc_ > base_auc, f"AUC {auc_:.4f} does not beat popularity's {base_auc:.4f}"),
         (ne < base_ne, f"normalised entropy {ne:.4f} does not beat popularity's {base_ne:.4f}"),
@@ -192,5 +192,6 @@ def gate(figures: Mapping[str, Figure | float], *, max_ece: float = 0.03, max_bi
     return Verdict(not reasons, reasons)
 
 
-def _value(figure: Figure | float) -> float:
+def value_of(figure: Figure | float) -> float:
+    """The value of a figure, with or without an interval."""
     return figure.value if isinstance(figure, Figure) else figure

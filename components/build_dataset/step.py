@@ -10,9 +10,7 @@ from safetensors.numpy import save_file
 
 from interest.catalog import Catalog
 from interest.datasets.events import read_events
-from interest.datasets.samples import LABEL_WINDOW_S, Dataset, Split, build
-
-TRUTH = "truth.safetensors"
+from interest.datasets.samples import LABEL_WINDOW_S, TRUTH, Dataset, Split, build
 
 
 def run(catalog: Path, events: Path, dataset: Path, *, label_window_s: float = LABEL_WINDOW_S) -> dict[str, int]:

@@ -13,14 +13,13 @@ from safetensors.numpy import load_file
 
 from components.progress import progress
 from interest.bundle import open_bundle
-from interest.datasets.samples import Dataset, Split
+from interest.datasets.samples import TRUTH, Dataset, Split
 from interest.datasets.windows import before
-from interest.evaluation import Figure, Judged, auc, bootstrap, gate, measure, normalised_entropy, popularity
+from interest.evaluation import Figure, Judged, auc, bootstrap, gate, measure, normalised_entropy, popularity, value_of
 from interest.models.names import MODALITIES
 from interest.scoring import Scorer
 
 BATCH = 128
-TRUTH = "truth.safetensors"
 
 
 def run(
@@ -60,7 +59,7 @@ def run(
     }
     report.mkdir(parents=True, exist_ok=True)
     (report / "report.json").write_text(json.dumps(content, indent=1))
-    main = {name: _value(figure) for name, figure in slices["all"].items()}
+    main = {name: value_of(figure) for name, figure in slices["all"].items()}
     return {"verdict": content["verdict"], "reasons": "; ".join(verdict.reasons), "metrics": main}
 
 
@@ -137,10 +136,6 @@ def _plain(figures: Any) -> Any:
     if isinstance(figures, dict):
         return {name: _plain(value) for name, value in figures.items()}
     return asdict(figures) if isinstance(figures, Figure) else figures
-
-
-def _value(figure: Figure | float) -> float:
-    return figure.value if isinstance(figure, Figure) else figure
 
 
 def _spread(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:

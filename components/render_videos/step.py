@@ -22,7 +22,7 @@ from interest.catalog import Catalog, read_jsonl, write_jsonl
 from interest.records import Video
 from interest.simulator.captions import caption
 from interest.simulator.renderer import RenderSettings, render
-from interest.simulator.world import sample_videos, signals
+from interest.simulator.world import sample_videos, signals, video_id
 from wire.objects import ObjectStore
 
 SHARD = 64
@@ -51,7 +51,7 @@ def run(catalog: Path, world: Path, *, videos: int, seed: int, processes: int = 
     seen = signals(latents, seed)
     plans = [
         Plan(
-            video_id=f"sim-{row:05d}",
+            video_id=video_id(row),
             video=seen["video"][row],
             audio=seen["audio"][row],
             text=seen["text"][row],

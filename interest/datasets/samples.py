@@ -26,6 +26,8 @@ LABEL_WINDOW_S = 1800.0
 SPLIT_AT = (0.8, 0.9)
 """Shares of the impressions, by time, that end training and validation."""
 MIN_IMPRESSIONS = 100
+TRUTH = "truth.safetensors"
+"""Beside a simulated log's samples: what only the world knows of each target, row by row."""
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]

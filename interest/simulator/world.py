@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from interest.catalog import Catalog
+from interest.models.names import MODALITIES
 
 Floats = NDArray[np.float64]
 
-MODALITIES = ("video", "audio", "text")
 SIGNALS = 6
 """Coordinates of each modality's signal: of the 9 directions a video is made of, each modality lacks 3."""
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from interest.catalog import Catalog
@@ -44,7 +42,3 @@ def signal_features(latents: VideoLatents, seed: int = 1) -> FeatureArrays:
     return FeatureArrays(
         frames.clip(0, 255).astype(np.uint8), mfcc.astype(np.float32), text.astype(np.float32), present
     )
-
-
-def files_of(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

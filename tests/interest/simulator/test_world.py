@@ -5,10 +5,11 @@ import pytest
 
 from interest.catalog import Catalog
 from interest.datasets.samples import build
+from interest.models.names import MODALITIES
 from interest.records import Kind, Video, engaged
 from interest.simulator.log import events_table, truth_table
 from interest.simulator.viewers import simulate
-from interest.simulator.world import MODALITIES, VideoLatents, latents_of, sample_videos, signals, video_id
+from interest.simulator.world import VideoLatents, latents_of, sample_videos, signals, video_id
 
 
 @pytest.fixture(scope="module")
