@@ -36,6 +36,18 @@ class Video(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     topic: str | None = None
 
 
+class Content(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one model's encoders make of a video (topic `content`, key `video_id`).
+
+    `content` holds float32 [M, C], little-endian, row by row; a missing modality has the model's own token.
+    """
+
+    video_id: str
+    model_digest: str
+    duration_s: float
+    content: bytes
+
+
 class Rejected(msgspec.Struct, frozen=True, kw_only=True):
     """An item that a step could not use, and why; it never stops the others."""
 

@@ -60,26 +60,39 @@ def start(service: Service, run_folder: Path, deadline_s: float) -> bool:
 
     Raises PortInUse, or ServiceFailed with the end of the log when it ends or is not ready by `deadline_s`.
     """
-    process = find(service.name, run_folder)
-    began = process is None
-    if process is None:
-        for port in service.ports:
-            refuse_used_port(service.name, service.port_setting, port)
-        process = _spawn(service, run_folder)
+    began = launch(service, run_folder)
+    wait_ready(service, run_folder, deadline_s, began=began)
+    return began
+
+
+def launch(service: Service, run_folder: Path) -> bool:
+    """Start the service unless it runs, without waiting for it; False when it runs already. Raises PortInUse."""
+    if find(service.name, run_folder) is not None:
+        return False
+    for port in service.ports:
+        refuse_used_port(service.name, service.port_setting, port)
+    _spawn(service, run_folder)
+    return True
+
+
+def wait_ready(service: Service, run_folder: Path, deadline_s: float, *, began: bool) -> None:
+    """Wait until the service answers; what this call's owner `began` is ended when it never does.
+
+    Raises ServiceFailed with the end of the log when it ends or is not ready by `deadline_s`.
+    """
     give_up_at = time.monotonic() + deadline_s
     while not service.ready():
-        if not _alive(process):
+        if find(service.name, run_folder) is None:
             pid_file(service.name, run_folder).unlink(missing_ok=True)
-            raise ServiceFailed(f"{service.name} ended while starting: {_last_words(service.name, run_folder)}")
+            raise ServiceFailed(f"{service.name} ended while starting: {last_words(service.name, run_folder)}")
         if time.monotonic() > give_up_at:
             if began:
                 stop(service.name, run_folder, grace_s=1.0)
             raise ServiceFailed(
                 f"{service.name} does not answer at {service.address} after {deadline_s:g} s: "
-                f"{_last_words(service.name, run_folder)}"
+                f"{last_words(service.name, run_folder)}"
             )
         time.sleep(POLL_S)
-    return began
 
 
 def stop(name: str, run_folder: Path, grace_s: float) -> bool:
@@ -212,7 +225,8 @@ def _alive(process: psutil.Process) -> bool:
         return False
 
 
-def _last_words(name: str, run_folder: Path) -> str:
+def last_words(name: str, run_folder: Path) -> str:
+    """The last line of a service's log, and where it lies."""
     log = log_file(name, run_folder)
     try:
         lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]

@@ -4,6 +4,7 @@ RAPT_OBJECT_STORE_PORT=9000 rapt up
 """
 
 import difflib
+import hashlib
 import os
 import tomllib
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from rapt.errors import InvalidSettings
 
 PREFIX = "RAPT_"
 STORE_PORTS = 10
+SERVING_PORTS = 10
 AWS_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
@@ -46,6 +48,39 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     object_store_memory_mib: Annotated[
         int, Meta(ge=64, le=65536, description="Embedded store: memory that it aims to stay under, in MiB.")
     ] = 256
+    kafka_bootstrap: Annotated[
+        str,
+        Meta(
+            pattern=r"^$|^[^\s:,]+:\d+(,[^\s:,]+:\d+)*$", description="A Kafka of your own; empty: the embedded broker."
+        ),
+    ] = ""
+    kafka_security: Annotated[
+        str, Meta(pattern="^(PLAINTEXT|SSL|SASL_PLAINTEXT|SASL_SSL)$", description="How your Kafka is spoken to.")
+    ] = "PLAINTEXT"
+    kafka_username: Annotated[str, Meta(description="User of your Kafka (SCRAM-SHA-512).")] = ""
+    kafka_password_file: Annotated[str, Meta(description="File that holds that user's password.")] = ""
+    kafka_ca_file: Annotated[str, Meta(description="Certificate authority of your Kafka, PEM.")] = ""
+    broker_port: Annotated[int, Meta(ge=1024, le=65535, description="Embedded broker: port of the Kafka protocol.")] = (
+        9092
+    )
+    serving_port: Annotated[
+        int,
+        Meta(
+            ge=1024,
+            le=65535 - SERVING_PORTS,
+            description="Endpoint: HTTP port; gRPC is the next, inner servers take the eight after it.",
+        ),
+    ] = 8080
+    serving_workers: Annotated[int, Meta(ge=1, le=64, description="Processes of the endpoint's transformer.")] = 1
+    serving_model: Annotated[
+        str, Meta(pattern="^[0-9a-f]*$", description="Digest of the model to serve; empty: the one published last.")
+    ] = ""
+    state_memory_mib: Annotated[
+        int, Meta(ge=8, le=1 << 20, description="Memory for viewers' histories, in MiB: 3 kB a viewer.")
+    ] = 512
+    state_checkpoint_s: Annotated[
+        float, Meta(gt=0, le=86400, description="Seconds between checkpoints of the viewers' histories.")
+    ] = 30.0
     kfp_endpoint: Annotated[
         str, Meta(pattern="^(https?://[^/]+)?$", description="Kubeflow Pipelines API that `submit` talks to.")
     ] = ""
@@ -75,6 +110,34 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def embedded(self) -> bool:
         """Whether objects lie in the store that `rapt up` starts."""
         return self.s3_endpoint in {"", self.embedded_endpoint}
+
+    @property
+    def embedded_broker(self) -> bool:
+        """Whether events go through the broker that `rapt up` starts."""
+        return not self.kafka_bootstrap
+
+    @property
+    def endpoint(self) -> str:
+        """Where predictions are asked for."""
+        return f"http://127.0.0.1:{self.serving_port}"
+
+    @property
+    def state_folder(self) -> Path:
+        """Where the viewers' histories lie: in memory where the system has a file system for that."""
+        name = hashlib.sha256(str(self.home.absolute()).encode()).hexdigest()[:16]
+        shared = Path("/dev/shm")  # noqa: S108 - the folder inside is ours alone, mode 0700
+        return shared / f"rapt-{os.getuid()}-{name}" if shared.is_dir() else self.home / "state"
+
+    def stream_environment(self) -> dict[str, str]:
+        """What a process needs to reach the broker, beside `environment`."""
+        own = {
+            "RAPT_KAFKA_SECURITY": self.kafka_security,
+            "RAPT_KAFKA_USERNAME": self.kafka_username,
+            "RAPT_KAFKA_PASSWORD_FILE": self.kafka_password_file,
+            "RAPT_KAFKA_CA_FILE": self.kafka_ca_file,
+        }
+        bootstrap = self.kafka_bootstrap or f"127.0.0.1:{self.broker_port}"
+        return {"RAPT_KAFKA_BOOTSTRAP": bootstrap, **{name: value for name, value in own.items() if value}}
 
     def environment(self) -> dict[str, str]:
         """What a component's process needs to reach the object store.

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 from safetensors.numpy import save_file
 
-from interest.catalog import Catalog
+from interest.catalog import VIDEOS, Catalog, write_jsonl
 from interest.datasets.events import read_events
 from interest.datasets.samples import LABEL_WINDOW_S, TRUTH, Dataset, Split, build
+from interest.simulator.world import LATENTS
 
 
 def run(catalog: Path, events: Path, dataset: Path, *, label_window_s: float = LABEL_WINDOW_S) -> dict[str, int]:
-    """Write the dataset folder; a simulated log's truth goes beside it, row by row as the targets."""
+    """Write the dataset folder: samples, the catalogue's records, and what only a simulated world knows.
+
+    A simulated log's truth lies row by row as the targets, its latents as the videos.
+    """
     table = read_events(events / "events.parquet")
-    samples = build(Catalog.read(catalog), table, label_window_s=label_window_s)
+    videos = Catalog.read(catalog)
+    samples = build(videos, table, label_window_s=label_window_s)
     samples.write(dataset)
+    write_jsonl(dataset / VIDEOS, videos)
+    if (events / LATENTS).exists():
+        shutil.copyfile(events / LATENTS, dataset / LATENTS)
     if (events / "truth.parquet").exists():
         shown = table["event_id"].take(samples.targets.event)
         truth = pq.read_table(events / "truth.parquet")

@@ -16,7 +16,7 @@ from interest.simulator.world import VideoLatents, latents_of
 
 
 def run(catalog: Path, world: Path, events: Path, *, viewers: int, events_per_viewer: int, seed: int) -> dict[str, int]:
-    """Write `events.parquet` and `truth.parquet` into the folder `events`; returns their counts."""
+    """Write events, their truth and the videos' latents into the folder `events`; returns the counts."""
     if viewers < 1 or events_per_viewer < 1:
         raise InvalidSetting(f"viewers is {viewers} and events_per_viewer {events_per_viewer}; both must be at least 1")
     videos = Catalog.read(catalog)
@@ -26,4 +26,5 @@ def run(catalog: Path, world: Path, events: Path, *, viewers: int, events_per_vi
     table = events_table(log, videos)
     write_events(events / "events.parquet", table)
     pq.write_table(truth_table(log, latents), events / "truth.parquet")
+    latents.write(events)
     return {"events": table.num_rows, "impressions": log.video.size}

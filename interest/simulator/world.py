@@ -18,6 +18,7 @@ from interest.models.names import MODALITIES
 
 Floats = NDArray[np.float64]
 
+LATENTS = "latents.safetensors"
 SIGNALS = 6
 """Coordinates of each modality's signal: of the 9 directions a video is made of, each modality lacks 3."""
 
@@ -88,7 +89,7 @@ class VideoLatents:
         return self.params.topic_scale * (self.theta - 1.0 / self.params.topics)
 
     def write(self, folder: Path) -> None:
-        """Write `latents.safetensors` into `folder`."""
+        """Write `LATENTS` into `folder`."""
         folder.mkdir(parents=True, exist_ok=True)
         columns = {
             "theta": self.theta,
@@ -96,12 +97,12 @@ class VideoLatents:
             "length_s": self.length_s,
             "published_ms": self.published_ms,
         }
-        save_file(columns, folder / "latents.safetensors")
+        save_file(columns, folder / LATENTS)
 
     @staticmethod
     def read(folder: Path, params: WorldParams = REFERENCE) -> VideoLatents:
         """Read what `write` wrote."""
-        return VideoLatents(**load_file(folder / "latents.safetensors"), params=params)
+        return VideoLatents(**load_file(folder / LATENTS), params=params)
 
 
 def sample_videos(count: int, seed: int, params: WorldParams = REFERENCE) -> VideoLatents:
