@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import tempfile
 from collections.abc import Callable, Sequence
@@ -22,7 +23,7 @@ from components.runtime import file_digest, memo
 from components.workers import workers
 from interest.catalog import REJECTED, Catalog, write_jsonl
 from interest.errors import InvalidSetting, InvalidVideo
-from interest.features.shards import SHARD_VIDEOS, SHARDS, Shard, write_shard
+from interest.features.shards import SETTINGS, SHARD_VIDEOS, SHARDS, Shard, write_shard
 from interest.records import Rejected, Video
 from wire.objects import ObjectStore
 
@@ -138,7 +139,7 @@ def shards(
     make: Make,
     max_failed_share: float,
 ) -> dict[str, Any]:
-    """Write `shards.jsonl` and `rejected.jsonl` into `features`; what an earlier run made is taken over.
+    """Write shards, settings and rejected videos into `features`; what an earlier run made is taken over.
 
     `source` names the content a video's features are made of. A video it cannot name (`InvalidVideo`) is in
     no shard, one that `make` rejects keeps its row of zeros. Returns {"videos", "rejected"}.
@@ -169,6 +170,7 @@ def shards(
     features.mkdir(parents=True, exist_ok=True)
     write_jsonl(features / SHARDS, lines)
     write_jsonl(features / REJECTED, rejected)
+    (features / SETTINGS).write_text(json.dumps(dataclasses.asdict(settings)))
     return {"videos": sum(len(line.video_ids) for line in lines), "rejected": len(rejected)}
 
 

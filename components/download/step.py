@@ -1,112 +1,22 @@
-"""Videos by address or path into the object store, and the catalogue of those that came.
-
-What came once is written down in the store (`downloads/<sha256 of the address>.json`), so that a second run
-asks the server only whether the file changed, and a page's video is not asked for again.
-"""
+"""Videos by address or path into the object store, and the catalogue of those that came."""
 
 from __future__ import annotations
 
 import os
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
-from hashlib import file_digest
 from pathlib import Path, PurePosixPath
 
-import msgspec
-
-from components.download.probe import duration_s
 from components.download.table import Item, read_items
 from components.errors import TooManyRejected
 from components.progress import track
 from interest.catalog import Catalog
 from interest.errors import InvalidRecord, InvalidSetting, InvalidVideo
 from interest.records import Rejected, Video
-from wire.errors import CacheUnwritable, FetchError, ForbiddenUrl, ObjectNotFound, TooLarge
-from wire.fetch import NotModified, Policy, Validators, fetch
-from wire.fetch.transfer import part_name
+from wire.errors import CacheUnwritable, FetchError, ForbiddenUrl
+from wire.fetch import Policy
 from wire.objects import ObjectStore
-
-
-class Done(msgspec.Struct, frozen=True):
-    """What is remembered of a download; no address, since addresses may carry secrets."""
-
-    sha256: str
-    duration_s: float
-    validators: Validators
-    caption: str = ""
-    published_at_ms: int = 0
-
-
-@dataclass(frozen=True)
-class Downloader:
-    """Brings one item into the store; `received_bytes` of each is what came over the network for it."""
-
-    store: ObjectStore
-    policy: Policy
-    base: Path
-    parts: Path
-    allow_local_paths: bool
-
-    def bring(self, item: Item) -> tuple[Video, int]:
-        """The item's catalogue record and the bytes received; raises what `run` turns into a reason."""
-        done, received = self._from_web(item.url) if item.url else (self._from_disk(item.path), 0)
-        video = Video(
-            video_id=item.video_id or done.sha256[:16],
-            uri=self.store.uri(_key(done.sha256)),
-            caption=item.caption or done.caption,
-            duration_s=done.duration_s,
-            published_at_ms=item.published_at_ms or done.published_at_ms,
-            topic=item.topic,
-        )
-        return video, received
-
-    def _from_disk(self, name: str) -> Done:
-        if not self.allow_local_paths:
-            raise ForbiddenUrl("column path: local files are switched off; set allow_local_paths or give a url")
-        path = self.base / name
-        if not path.is_file():
-            raise InvalidRecord(f"column path: {name!r} is no file; paths are relative to the list's folder")
-        if path.stat().st_size > self.policy.max_bytes:
-            raise TooLarge(f"{path.stat().st_size} bytes, the limit is {self.policy.max_bytes}; raise max_bytes")
-        return self._keep(path)
-
-    def _from_web(self, url: str) -> tuple[Done, int]:
-        before = self._remembered(url)
-        if before is not None and not before.validators:
-            return before, 0
-        with tempfile.TemporaryDirectory(dir=self.parts) as folder:
-            known = before.validators if before else None
-            got = fetch(url, Path(folder) / "media", self.policy, parts=self.parts, known=known)
-            if isinstance(got, NotModified):
-                assert before is not None  # noqa: S101  only known validators can be confirmed
-                return before, 0
-            done = self._keep(got.path, got.validators, got.caption, got.published_at_ms)
-        self.store.put_bytes(_note_key(url), msgspec.json.encode(done))
-        return done, got.received_bytes
-
-    def _remembered(self, url: str) -> Done | None:
-        """What an earlier run brought from this address, if its bytes are still in the store."""
-        try:
-            done = msgspec.json.decode(self.store.get_bytes(_note_key(url)), type=Done)
-        except (ObjectNotFound, msgspec.DecodeError):
-            return None
-        fits = done.duration_s <= self.policy.max_duration_s
-        return done if fits and self.store.exists(_key(done.sha256)) else None
-
-    def _keep(
-        self, path: Path, validators: Validators | None = None, caption: str = "", published_at_ms: int = 0
-    ) -> Done:
-        """Put a file that is a video within the limits into the store, once per content."""
-        seconds = duration_s(path)
-        if seconds > self.policy.max_duration_s:
-            limit = self.policy.max_duration_s
-            raise TooLarge(f"{seconds:.0f} s long, the limit is {limit:.0f}; raise max_duration_s to take it")
-        with path.open("rb") as file:
-            digest = file_digest(file, "sha256").hexdigest()
-        if not self.store.exists(_key(digest)):
-            self.store.put_file(_key(digest), path)
-        return Done(digest, seconds, validators or Validators(), caption, published_at_ms)
+from wire.videos import Downloader
 
 
 def run(
@@ -151,12 +61,13 @@ def run(
         parts.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CacheUnwritable(f"cannot make {parts}: {error.strerror}; change RAPT_CACHE_DIR") from None
-    downloader = Downloader(store, policy, listed.resolve().parent, parts, allow_local_paths and local)
+    downloader = Downloader(store, policy, parts)
+    base = listed.resolve().parent if allow_local_paths and local else None
     kept: dict[str, Video] = {}
     received = 0
     for item in track(items, "download", len(items), "videos"):
         try:
-            video, size = downloader.bring(item)
+            video, size = _bring(item, downloader, base)
         except (FetchError, InvalidVideo, InvalidRecord) as error:
             rejected.append(Rejected(item=item.name, reason=f"{type(error).__name__}: {error}"))
             continue
@@ -169,6 +80,27 @@ def run(
     _check_share(len(kept), rejected, max_failed_share)
     Catalog(tuple(kept.values()), tuple(rejected)).write(catalog)
     return {"videos": len(kept), "rejected": len(rejected), "received_bytes": received}
+
+
+def _bring(item: Item, downloader: Downloader, base: Path | None) -> tuple[Video, int]:
+    """The item's catalogue record and the bytes received; paths are relative to `base`, None allows none."""
+    if item.url:
+        kept, received = downloader.from_web(item.url)
+    elif base is None:
+        raise ForbiddenUrl("column path: local files are switched off; set allow_local_paths or give a url")
+    elif not (base / item.path).is_file():
+        raise InvalidRecord(f"column path: {item.path!r} is no file; paths are relative to the list's folder")
+    else:
+        kept, received = downloader.from_disk(base / item.path), 0
+    video = Video(
+        video_id=item.video_id or kept.sha256[:16],
+        uri=downloader.uri(kept),
+        caption=item.caption or kept.caption,
+        duration_s=kept.duration_s,
+        published_at_ms=item.published_at_ms or kept.published_at_ms,
+        topic=item.topic,
+    )
+    return video, received
 
 
 def _local(store: ObjectStore, videos: str, scratch: Path) -> tuple[Path, bool]:
@@ -196,11 +128,3 @@ def _check_share(kept: int, rejected: Sequence[Rejected], max_failed_share: floa
             f"{len(rejected)} of {total} videos were rejected, the limit is a share of {max_failed_share}; "
             f"mend the list or raise max_failed_share. First: {worst}"
         )
-
-
-def _key(digest: str) -> str:
-    return f"videos/{digest}"
-
-
-def _note_key(url: str) -> str:
-    return f"downloads/{part_name(url)}.json"

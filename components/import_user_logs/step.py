@@ -10,12 +10,12 @@ from pathlib import Path, PurePosixPath
 import msgspec
 import pyarrow as pa
 
-from components.download.probe import duration_s
 from components.errors import TooManyRejected
 from interest.catalog import Catalog, write_jsonl
 from interest.datasets import layouts
 from interest.datasets.events import Loaded, Validated, load_events, validate_events, write_events
 from interest.errors import InvalidSetting, InvalidVideo
+from interest.features.probe import duration_s
 from interest.records import Rejected, Video
 from wire.objects import ObjectStore
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,8 +13,8 @@ from components.runtime import cache_home, scratch, tree_digest
 from interest.bundle import seal
 from interest.catalog import read_jsonl
 from interest.datasets.samples import Dataset
-from interest.features.shards import FeatureSet, Shard
-from interest.models.video_encoder import VideoBackbone
+from interest.features.shards import SETTINGS, FeatureSet, Shard
+from interest.models.names import MODALITIES, VideoBackbone
 from interest.training.bundle import train_bundle
 from interest.training.features import FeatureArrays
 from interest.training.settings import TrainSettings
@@ -47,7 +49,13 @@ def run(
         epochs=epochs,
     )
     about = train_bundle(samples, features, settings, model, checkpoints=work / "checkpoints", report=reporter)
+    about["feature_settings"] = dict(zip(MODALITIES, map(_settings, folders), strict=True))
     return {"digest": seal(model, about | {"data": {"dataset": tree_digest(dataset)}})}
+
+
+def _settings(features: Path) -> dict[str, Any]:
+    settings: dict[str, Any] = json.loads((features / SETTINGS).read_text())
+    return settings
 
 
 def load_features(videos: tuple[str, ...], folders: tuple[Path, Path, Path], work: Path) -> FeatureArrays:

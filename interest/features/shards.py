@@ -17,6 +17,8 @@ from interest.catalog import read_jsonl
 from interest.errors import InvalidRecord
 
 SHARDS = "shards.jsonl"
+SETTINGS = "settings.json"
+"""How the features were made; serving makes a new video's with the same."""
 SHARD_VIDEOS = 64
 DTYPES: dict[str, np.dtype[Any]] = {"U8": np.dtype("u1"), "F32": np.dtype("<f4")}
 
