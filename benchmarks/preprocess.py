@@ -31,13 +31,13 @@ from numpy.typing import NDArray
 from transformers import AutoModel, AutoTokenizer
 
 from benchmarks.report import record
-from components.media_shards import Decoders
 from components.preprocess_audio.step import pack as pack_sound
 from components.preprocess_video.step import pack as pack_frames
 from interest.features.audio import AudioSettings, read_sound
 from interest.features.frames import FrameSettings, read_frames
 from interest.features.text import TextEncoder
 from interest.features.windows import window_starts
+from wire.workers import Decoders
 
 FRAMES, AUDIO = FrameSettings(), AudioSettings()
 MADE = ((640, 360, 8), (640, 360, 15), (640, 360, 30), (1280, 720, 6), (1280, 720, 20), (360, 640, 12))

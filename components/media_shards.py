@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import tempfile
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -20,12 +17,12 @@ from numpy.typing import NDArray
 from components.errors import TooManyRejected
 from components.progress import Bar, progress
 from components.runtime import file_digest, memo
-from components.workers import workers
 from interest.catalog import REJECTED, Catalog, write_jsonl
 from interest.errors import InvalidSetting, InvalidVideo
 from interest.features.shards import SETTINGS, SHARD_VIDEOS, SHARDS, Shard, write_shard
 from interest.records import Rejected, Video
 from wire.objects import ObjectStore
+from wire.workers import Decoders
 
 T = TypeVar("T")
 Tensors = dict[str, NDArray[Any]]
@@ -39,48 +36,6 @@ class Made(msgspec.Struct, frozen=True):
 
     blob: str
     rejected: tuple[Rejected, ...] = ()
-
-
-class Decoders:
-    """Processes that decode, one a usable core; one that dies costs only the file it died of."""
-
-    def __init__(self, processes: int | None = None) -> None:
-        self.processes = processes or len(os.sched_getaffinity(0))
-        self._pool = workers(self.processes)
-
-    def __enter__(self) -> Decoders:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pool.shutdown(cancel_futures=True)
-
-    def read(
-        self, function: Callable[[Path], T], paths: Sequence[Path], report: Report = lambda _: None
-    ) -> list[T | InvalidVideo]:
-        """`function` of each path, or the `InvalidVideo` that it raised or that stands for a crash."""
-        waiting = [self._pool.submit(function, path) for path in paths]
-        results: list[T | InvalidVideo | BrokenProcessPool] = []
-        for future in waiting:
-            results.append(_result(future))
-            report(len(results))
-        if any(isinstance(result, BrokenProcessPool) for result in results):
-            self._restart()
-        return [
-            self._alone(function, path) if isinstance(result, BrokenProcessPool) else result
-            for path, result in zip(paths, results, strict=True)
-        ]
-
-    def _alone(self, function: Callable[[Path], T], path: Path) -> T | InvalidVideo:
-        """One file at a time, so that a crash has one culprit."""
-        result: T | InvalidVideo | BrokenProcessPool = _result(self._pool.submit(function, path))
-        if isinstance(result, BrokenProcessPool):
-            self._restart()
-            return InvalidVideo(f"{path.name}: the decoder crashed on it; the file is damaged or hostile")
-        return result
-
-    def _restart(self) -> None:
-        self._pool.shutdown(cancel_futures=True)
-        self._pool = workers(self.processes)
 
 
 def media_shards(
@@ -231,10 +186,3 @@ def _fetch(store: ObjectStore, video: Video, folder: Path) -> Path:
     path = folder / sha256(video.video_id.encode()).hexdigest()[:32]
     store.get_file(store.key(video.uri), path)
     return path
-
-
-def _result(future: Future[Any]) -> Any:
-    try:
-        return future.result()
-    except (InvalidVideo, BrokenProcessPool) as error:
-        return error

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 from components.progress import progress
 from components.runtime import memo
-from components.workers import workers
 from interest.catalog import Catalog, read_jsonl, write_jsonl
 from interest.records import Video
 from interest.simulator.captions import caption
 from interest.simulator.renderer import RenderSettings, render
 from interest.simulator.world import sample_videos, signals, video_id
 from wire.objects import ObjectStore
+from wire.workers import workers
 
 SHARD = 64
 """Videos rendered between two points from which a killed run goes on."""

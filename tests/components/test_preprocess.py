@@ -12,7 +12,6 @@ import pytest
 
 from components import media_shards
 from components.errors import TooManyRejected
-from components.media_shards import Decoders
 from components.preprocess_audio import step as audio
 from components.preprocess_text import step as text
 from components.preprocess_video import step as video
@@ -23,6 +22,7 @@ from interest.features.shards import SHARDS, FeatureSet, Shard
 from interest.records import Rejected, Video
 from tests.clips import Clip, make, real_clip, tone
 from wire.objects import ObjectStore
+from wire.workers import Decoders
 
 pytestmark = pytest.mark.usefixtures("in_object_store_env")
 GOOD = ("real", "silent", "heard", "sound_only", "no_file")
