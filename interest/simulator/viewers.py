@@ -15,6 +15,7 @@ from interest.simulator.world import Floats, VideoLatents, WorldParams, examinat
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Progress = Callable[[int, int], None]
+EVERYBODY = slice(None)
 
 
 @dataclass(frozen=True)
@@ -63,22 +64,27 @@ class Viewers:
         self.watched = np.where(who, 0.0, self.watched)
         self.mood = np.where(who, 0.3, self.mood)
 
-    def base(self, video: Ints) -> Floats:
+    def base(self, video: Ints, who: Ints | slice = EVERYBODY) -> Floats:
         """h without taste: b0 + bq q - bf s.theta - bn n - bl log(l/20)."""
         p, v = self.params, self.latents
         return np.asarray(
             p.b0
             + p.bq * v.q[video]
-            - p.bf * np.einsum("nk,nk->n", self.fatigue, v.theta[video])
-            - p.bn * self.watched
+            - p.bf * np.einsum("nk,nk->n", self.fatigue[who], v.theta[video])
+            - p.bn * self.watched[who]
             - p.bl * np.log(v.length_s[video] / p.length_median_s)
         )
 
-    def act(self, video: Ints, position: Ints) -> tuple[Floats, Floats, Bools, Ints, Bools]:
-        """React to one impression each: (base, p_latent, engaged, watch_ms, liked), [viewers] each."""
+    def act(
+        self, video: Ints, position: Ints, who: Ints | slice = EVERYBODY
+    ) -> tuple[Floats, Floats, Bools, Ints, Bools]:
+        """React to one impression each: (base, p_latent, engaged, watch_ms, liked), one of each a viewer.
+
+        `who` are the rows of the viewers that `video` and `position` are for, none twice.
+        """
         p, v, rng = self.params, self.latents, self.rng
-        base = self.base(video)
-        h = base + p.bz * np.einsum("nk,nk->n", self.taste, self._topics[video])
+        base = self.base(video, who)
+        h = base + p.bz * np.einsum("nk,nk->n", self.taste[who], self._topics[video])
         chance = examination(position, p) * sigmoid(h)
         engaged = rng.random(len(video)) < chance
         length = v.length_s[video]
@@ -90,15 +96,16 @@ class Viewers:
         threshold = self.thresholds_ms[video]
         watch_ms = np.where(engaged, watch_ms, np.minimum(watch_ms, threshold - 1))
         liked = engaged & (watch_ms < threshold)
-        self.fatigue = p.fatigue_decay * self.fatigue + v.theta[video] * ratio[:, None]
-        self.watched = self.watched + 1.0
-        self.mood = (1.0 - p.engagement_ema) * self.mood + p.engagement_ema * engaged
+        self.fatigue[who] = p.fatigue_decay * self.fatigue[who] + v.theta[video] * ratio[:, None]
+        self.watched[who] += 1.0
+        self.mood[who] = (1.0 - p.engagement_ema) * self.mood[who] + p.engagement_ema * engaged
         return base, chance, engaged, watch_ms, liked
 
-    def leaves(self) -> Bools:
-        """Who ends the session now."""
+    def leaves(self, who: Ints | slice = EVERYBODY) -> Bools:
+        """Who of them ends the session now."""
         p = self.params
-        chance = sigmoid(p.leave_intercept + p.leave_per_event * self.watched - p.leave_engagement * self.mood)
+        fading = p.leave_per_event * self.watched[who] - p.leave_engagement * self.mood[who]
+        chance = sigmoid(p.leave_intercept + fading)
         return self.rng.random(len(chance)) < chance
 
 

@@ -1,5 +1,7 @@
 """The world's signals and viewers keep what docs/simulator.md promises."""
 
+import hashlib
+
 import numpy as np
 import pytest
 
@@ -86,6 +88,23 @@ def test_the_same_seed_gives_the_same_log_and_another_does_not(latents: VideoLat
     first, again, other = (simulate(latents, 50, 20, seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first.watch_ms, again.watch_ms)
     assert (first.watch_ms != other.watch_ms).any()
+
+
+def test_the_benchmarks_log_is_the_one_it_always_was() -> None:
+    """A change of this digest is a change of the benchmark (or of numpy's generators), to be named as such."""
+    log = simulate(sample_videos(300, seed=3), viewers=50, events_per_viewer=20, seed=1)
+    columns = (
+        log.video,
+        log.ts_ms,
+        log.position,
+        log.randomised,
+        log.new_session,
+        log.engaged,
+        log.watch_ms,
+        log.liked,
+    )
+    digest = hashlib.sha256(b"".join(column.tobytes() for column in columns)).hexdigest()
+    assert digest == "0ba3c6a853beb2fe3c38d2060d08283e8d924ac1e09ae22e579eedccd7361181"
 
 
 def test_a_log_becomes_samples_with_the_same_outcomes(latents: VideoLatents) -> None:
