@@ -79,3 +79,44 @@ class ObjectStoreUnavailable(ObjectStoreError):
 
 class LocalDiskFull(ObjectStoreError):
     """No room on this machine for a file from the store."""
+
+
+class KafkaError(WireError):
+    """Root of the stream's failures, and any answer of a broker that has no name of its own."""
+
+
+class KafkaUnset(KafkaError):
+    """The settings that lead to Kafka are missing or malformed."""
+
+
+class KafkaUnavailable(KafkaError):
+    """No broker answered in time."""
+
+
+class KafkaDenied(KafkaError):
+    """A broker is not trusted, or does not accept the user, or not for this topic."""
+
+
+class UnknownTopic(KafkaError):
+    """A topic or partition that the brokers do not have."""
+
+
+class BufferFull(KafkaError):
+    """The producer holds as many records as it may; the record was not taken."""
+
+
+class RecordTooLarge(KafkaError):
+    """A record that no broker with default settings takes."""
+
+
+class DeliveryFailed(KafkaError):
+    """Records that were sent and not acknowledged; they may or may not be in the topic."""
+
+
+class OffsetGone(KafkaError):
+    """The next record to read is not there any more (retention), or not yet (the topic was made anew)."""
+
+    def __init__(self, message: str, topic: str, partition: int) -> None:
+        super().__init__(message)
+        self.topic = topic
+        self.partition = partition

@@ -1,0 +1,57 @@
+"""Makes topics and counts their partitions (kafka-python)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import kafka.errors
+from kafka.admin import KafkaAdminClient
+
+from wire.kafka import failures
+from wire.kafka.python_client import connected, named
+from wire.kafka.settings import KafkaSettings
+from wire.kafka.topics import Topic
+
+CREATE_MS = 15_000
+
+
+class Admin:
+    """The few things to ask of a cluster; raises KafkaUnavailable, KafkaDenied or KafkaUnset within about 10 s."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._client = connected(KafkaAdminClient, settings)
+
+    def create(self, topics: Iterable[Topic]) -> None:
+        """Make the topics that are not there yet; those that are stay as they are. Raises KafkaDenied."""
+        wanted = {
+            topic.name: {"num_partitions": topic.partitions, "replication_factor": -1, "configs": dict(topic.config)}
+            for topic in topics
+        }
+        try:
+            answers = self._client.create_topics(wanted, timeout_ms=CREATE_MS, raise_errors=False)
+        except kafka.errors.KafkaError as error:
+            raise named(self._settings, ", ".join(wanted), error) from error
+        for answer in answers["topics"]:
+            error = kafka.errors.for_code(answer["error_code"])
+            if error not in {kafka.errors.NoError, kafka.errors.TopicAlreadyExistsError}:
+                raise named(self._settings, answer["name"], error(answer["error_message"] or ""))
+
+    def partitions(self, topic: str) -> int:
+        """How many partitions the topic has; raises UnknownTopic."""
+        try:
+            (found,) = self._client.describe_topics([topic])
+        except kafka.errors.KafkaError as error:
+            raise named(self._settings, topic, error) from error
+        if found["error_code"] or not found["partitions"]:
+            error = kafka.errors.for_code(found["error_code"])
+            raise (
+                named(self._settings, topic, error())
+                if found["error_code"]
+                else failures.unknown_topic(self._settings, topic)
+            )
+        return len(found["partitions"])
+
+    def close(self) -> None:
+        """End the client."""
+        self._client.close()

@@ -1,0 +1,33 @@
+"""Opens a producer or a consumer with the client library that the settings or the caller choose."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from wire.kafka.records import Consumer, Producer
+from wire.kafka.settings import Client, KafkaSettings
+
+
+def producer(settings: KafkaSettings, client: Client | None = None) -> Producer:
+    """A connected producer; raises KafkaUnavailable, KafkaDenied or KafkaUnset within about 10 s."""
+    if (client or settings.client) is Client.CONFLUENT:
+        from wire.kafka.confluent_producer import ConfluentProducer
+
+        return ConfluentProducer(settings)
+    from wire.kafka.python_producer import PythonProducer
+
+    return PythonProducer(settings)
+
+
+def consumer(settings: KafkaSettings, starts: Mapping[tuple[str, int], int], client: Client | None = None) -> Consumer:
+    """A connected consumer of the (topic, partition)s in `starts`, from those offsets (or EARLIEST, LATEST).
+
+    Raises KafkaUnavailable, KafkaDenied, UnknownTopic or KafkaUnset within about 10 s.
+    """
+    if (client or settings.client) is Client.CONFLUENT:
+        from wire.kafka.confluent_consumer import ConfluentConsumer
+
+        return ConfluentConsumer(settings, starts)
+    from wire.kafka.python_consumer import PythonConsumer
+
+    return PythonConsumer(settings, starts)
