@@ -18,9 +18,9 @@ CREATE_MS = 15_000
 class Admin:
     """The few things to ask of a cluster; raises KafkaUnavailable, KafkaDenied or KafkaUnset within about 10 s."""
 
-    def __init__(self, settings: KafkaSettings) -> None:
+    def __init__(self, settings: KafkaSettings, connect_s: float = failures.CONNECT_S) -> None:
         self._settings = settings
-        self._client = connected(KafkaAdminClient, settings)
+        self._client = connected(KafkaAdminClient, settings, connect_s)
 
     def create(self, topics: Iterable[Topic]) -> None:
         """Make the topics that are not there yet; those that are stay as they are. Raises KafkaDenied."""
@@ -33,23 +33,25 @@ class Admin:
         except kafka.errors.KafkaError as error:
             raise named(self._settings, ", ".join(wanted), error) from error
         for answer in answers["topics"]:
-            error = kafka.errors.for_code(answer["error_code"])
-            if error not in {kafka.errors.NoError, kafka.errors.TopicAlreadyExistsError}:
-                raise named(self._settings, answer["name"], error(answer["error_message"] or ""))
+            failure = kafka.errors.for_code(answer["error_code"])
+            if failure not in {kafka.errors.NoError, kafka.errors.TopicAlreadyExistsError}:
+                raise named(self._settings, answer["name"], failure(answer["error_message"] or ""))
+
+    def topics(self) -> list[str]:
+        """The names of the topics that the user may see, in order."""
+        try:
+            return sorted(self._client.list_topics())
+        except kafka.errors.KafkaError as error:
+            raise named(self._settings, "*", error) from error
 
     def partitions(self, topic: str) -> int:
-        """How many partitions the topic has; raises UnknownTopic."""
+        """How many partitions the topic has; raises UnknownTopic, KafkaDenied."""
         try:
             (found,) = self._client.describe_topics([topic])
         except kafka.errors.KafkaError as error:
             raise named(self._settings, topic, error) from error
-        if found["error_code"] or not found["partitions"]:
-            error = kafka.errors.for_code(found["error_code"])
-            raise (
-                named(self._settings, topic, error())
-                if found["error_code"]
-                else failures.unknown_topic(self._settings, topic)
-            )
+        if found["error_code"]:
+            raise named(self._settings, topic, kafka.errors.for_code(found["error_code"])())
         return len(found["partitions"])
 
     def close(self) -> None:

@@ -21,14 +21,16 @@ RECONNECT_MAX_MS = 1000
 T = TypeVar("T")
 
 
-def connected(make: Callable[..., T], settings: KafkaSettings, **options: Any) -> T:
+def connected(
+    make: Callable[..., T], settings: KafkaSettings, connect_s: float = failures.CONNECT_S, **options: Any
+) -> T:
     """`make` (a class of kafka-python) connected by `settings`; raises KafkaDenied, KafkaUnavailable, KafkaUnset."""
     noticed: list[Exception] = []
     try:
         return make(
             bootstrap_servers=settings.bootstrap.split(","),
             client_id="rapt",
-            bootstrap_timeout_ms=failures.CONNECT_S * 1000,
+            bootstrap_timeout_ms=connect_s * 1000,
             reconnect_backoff_max_ms=RECONNECT_MAX_MS,
             kafka_client=lambda **configs: _client(noticed, **configs),
             **security(settings),
