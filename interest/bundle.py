@@ -16,9 +16,9 @@ from safetensors.numpy import load_file, save_file
 
 from interest.errors import InvalidBundle
 
-FORMAT = "rapt.bundle/1"
+FORMAT = "rapt.bundle/2"
 MANIFEST = "manifest.json"
-GRAPHS = ("viewer_encoder", "scorer", "content_video", "content_audio", "content_text")
+GRAPHS = ("viewer_encoder", "item_encoder", "scorer", "content_video", "content_audio", "content_text")
 REQUIRED = (
     *(f"{graph}.onnx" for graph in GRAPHS),
     "weights.safetensors",

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from interest.history import HISTORY
 from interest.models.content_model import ContentEncoders
-from interest.models.fusion_predictor import FusionPredictor, ViewerState
+from interest.models.fusion_predictor import FusionPredictor, Items, ViewerState
 from interest.models.names import MODALITIES
 from interest.models.video_encoder import PretrainedVideoEncoder, VideoEncoder
 
-OPSET = 20
+OPSET = 23
 
 
 class _ContentGraph(nn.Module):
@@ -54,8 +54,17 @@ class _ViewerGraph(nn.Module):
         super().__init__()
         self.fusion = fusion
 
-    def forward(self, content: Tensor, kind: Tensor, outcome: Tensor, length: Tensor, now: Tensor) -> ViewerState:
-        return self.fusion.encode_viewer(content, kind, outcome, length, now)
+    def forward(self, token: Tensor, kind: Tensor, outcome: Tensor, length: Tensor) -> ViewerState:
+        return self.fusion.encode_viewer(token, kind, outcome, length)
+
+
+class _ItemGraph(nn.Module):
+    def __init__(self, fusion: FusionPredictor) -> None:
+        super().__init__()
+        self.fusion = fusion
+
+    def forward(self, content: Tensor, log_length: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.fusion.items(content, log_length)[1:])
 
 
 class _ScorerGraph(nn.Module):
@@ -64,11 +73,11 @@ class _ScorerGraph(nn.Module):
         self.fusion = fusion
 
     def forward(
-        self, taste: Tensor, gate: Tensor, bias: Tensor, keys: Tensor, values: Tensor, visible: Tensor,
-        content: Tensor, log_length: Tensor, position: Tensor,
+        self, last: Tensor, keys: Tensor, values: Tensor, visible: Tensor, now: Tensor,
+        content: Tensor, query: Tensor, appeal: Tensor, position: Tensor,
     ) -> tuple[Tensor, ...]:  # fmt: skip
-        state = ViewerState(taste, gate, bias, keys, values, visible)
-        scores = self.fusion.score(state, content, log_length, position)
+        state = ViewerState(last, keys, values, visible)
+        scores = self.fusion.score(state, now, Items(content, content, query, appeal), position)
         return scores.probability, scores.logit, scores.contributions, scores.attention
 
 
@@ -81,7 +90,7 @@ def export_graphs(
     mfcc: tuple[int, int, int],
     text: int,
 ) -> None:
-    """Write the five graphs into `folder`.
+    """Write the six graphs into `folder`.
 
     `frames` = (W, T, S), `mfcc` = (W, C, F), `text` = width of the sentence embedding.
     """
@@ -100,22 +109,28 @@ def export_graphs(
 
 
 def _export_fusion(folder: Path, fusion: FusionPredictor) -> None:
-    c, m = fusion.config.content, len(MODALITIES)
+    c, m = fusion.config, len(MODALITIES)
+    videos = (torch.randn(3, m, c.content), torch.randn(3))
+    _export(_ItemGraph(fusion), videos, ["content", "log_length"], ["token", "query", "appeal"],
+            {"content": {0: "V"}, "log_length": {0: "V"}}, folder / "item_encoder.onnx")  # fmt: skip
     past = (
-        torch.randn(2, HISTORY, m, c), torch.randint(0, 4, (2, HISTORY)), torch.randn(2, HISTORY, 4),
-        torch.tensor([[HISTORY], [3]]), torch.randn(2, 1, 2),
+        torch.randn(2, HISTORY, c.state), torch.randint(0, 4, (2, HISTORY)), torch.randn(2, HISTORY, 4),
+        torch.tensor([[HISTORY], [3]]),
     )  # fmt: skip
-    names = ["content", "kind", "outcome", "length", "now"]
+    names = ["token", "kind", "outcome", "length"]
     states = list(ViewerState._fields)
-    axes = {name: {0: "B", 1: "L"} for name in names[:3]} | {name: {0: "B"} for name in names[3:]}
+    axes = {name: {0: "B", 1: "L"} for name in names[:3]} | {"length": {0: "B"}}
     _export(_ViewerGraph(fusion), past, names, states, axes, folder / "viewer_encoder.onnx")
     with torch.no_grad():
         state = fusion.encode_viewer(*past)
-    candidates = (torch.randn(2, 7, m, c), torch.randn(2, 7), torch.randint(1, 6, (2, 7)))
-    axes = {name: {0: "B"} for name in ("taste", "gate", "bias")}
-    axes |= {"keys": {0: "B", 2: "H"}, "values": {0: "B", 2: "H"}, "visible": {0: "B", 2: "H"}}
-    axes |= {name: {0: "B", 1: "N"} for name in ("content", "log_length", "position")}
-    _export(_ScorerGraph(fusion), (*state, *candidates), [*states, "content", "log_length", "position"],
+    candidates = (
+        torch.randn(2, 1, 2), torch.randn(2, 7, m, c.content), torch.randn(2, 7, m, c.key), torch.randn(2, 7, 1 + m),
+        torch.randint(1, 6, (2, 7)),
+    )  # fmt: skip
+    names = ["now", "content", "query", "appeal", "position"]
+    axes = {"last": {0: "B"}, "now": {0: "B"}} | {name: {0: "B", 2: "H"} for name in ("keys", "values", "visible")}
+    axes |= {name: {0: "B", 1: "N"} for name in names[1:]}
+    _export(_ScorerGraph(fusion), (*state, *candidates), [*states, *names],
             ["probability", "logit", "contributions", "attention"], axes, folder / "scorer.onnx")  # fmt: skip
 
 

@@ -37,6 +37,10 @@ class Feedback:
     position: Ints
     ts_ms: Ints
 
+    def last(self, most: int) -> Feedback:
+        """The newest `most` of the events."""
+        return Feedback(*(column[..., -most:] for column in vars(self).values()))
+
 
 def kind_code(kind: Kind) -> int:
     """Code of a feedback kind in a history; raises KeyError for an impression, which is no feedback."""

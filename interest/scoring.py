@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
 from interest.bundle import Bundle
-from interest.history import HISTORY, Feedback, log_length, moment, outcomes
+from interest.history import HISTORY, Feedback, moment, outcomes
+from interest.items import Catalogue
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -27,63 +29,55 @@ class Predictions:
     attention: Floats
 
 
+class ViewerState(NamedTuple):
+    """B viewers' pasts, encoded: `last` [B, 1, D], `keys` [B, M, L + 1, K], `values` [B, M, L + 1, C],
+    `visible` bool [B, 1, L + 1]. It depends on the history alone, so it can be kept while that stays."""
+
+    last: Floats
+    keys: Floats
+    values: Floats
+    visible: NDArray[np.bool_]
+
+
 class Scorer:
     """A bundle's graphs, loaded; no torch. `drop` names modalities to treat as missing (for ablation)."""
 
     def __init__(self, bundle: Bundle, *, threads: int = 1, drop: Sequence[int] = ()) -> None:
-        table = bundle.catalogue()
         self.bundle = bundle
-        self.video_ids = table.video_ids
-        self.index = {video_id: row for row, video_id in enumerate(table.video_ids)}
-        self.missing = table.missing
-        # The last row stands for every unknown video, so that row -1 finds it.
-        self.content = np.concatenate([table.content, table.missing[None]])
-        self.content[:, list(drop)] = table.missing[list(drop)]
-        self.duration_s = np.append(table.duration_s, 0.0)
+        self.catalogue = Catalogue(bundle.catalogue(), session(bundle, "item_encoder", threads), drop)
         self._viewer = session(bundle, "viewer_encoder", threads)
         self._scorer = session(bundle, "scorer", threads)
 
-    def rows(self, video_ids: Sequence[str]) -> Ints:
-        """Catalogue rows; -1 for a video that the bundle does not know."""
-        return np.array([self.index.get(video_id, -1) for video_id in video_ids], np.int64)
-
     def predict(self, feedback: Feedback, now_ms: int, video: Ints, position: Ints) -> Predictions:
         """One viewer's `feedback` (arrays [n], oldest first, all of it earlier than `now_ms`) and N candidates."""
-        recent = Feedback(*(getattr(feedback, name)[-HISTORY:] for name in Feedback.__dataclass_fields__))
-        count = len(recent.video)
-        outcome = outcomes(recent, self.duration_s[recent.video])
-        last = recent.ts_ms[-1] if count else -1
-        return self.score(
-            video=_padded(recent.video, -1)[None],
-            kind=_padded(recent.kind, 0)[None],
-            outcome=np.concatenate([outcome, np.zeros((HISTORY - count, 4), np.float32)])[None],
-            length=np.array([[count]]),
-            now=moment(np.array([[last]]), np.array([[now_ms]])),
-            candidates=video[None],
-            position=position[None],
+        recent = feedback.last(HISTORY)
+        last_ms = recent.ts_ms[-1] if len(recent.video) else -1
+        now = moment(np.array([[last_ms]]), np.array([[now_ms]]))
+        return self.score(self.encode(recent), now, video[None], position[None])
+
+    def encode(self, feedback: Feedback) -> ViewerState:
+        """The state of one viewer after `feedback` (arrays [n], n <= HISTORY, oldest first)."""
+        return self.encode_all(
+            video=feedback.video[None],
+            kind=feedback.kind[None],
+            outcome=outcomes(feedback, self.catalogue.duration_s[feedback.video])[None],
+            length=np.array([[len(feedback.video)]]),
         )
 
-    def score(
-        self,
-        *,
-        video: Ints,
-        kind: Ints,
-        outcome: Floats,
-        length: Ints,
-        now: Floats,
-        candidates: Ints,
-        position: Ints,
-    ) -> Predictions:
-        """B histories as `datasets.windows` cuts them, and candidate rows [B, N]."""
-        state = self._viewer.run(
-            None,
-            {"content": self.content[video], "kind": kind, "outcome": outcome, "length": length, "now": now},
-        )
-        names = [value.name for value in self._viewer.get_outputs()]
-        inputs = dict(zip(names, state, strict=True)) | {
-            "content": self.content[candidates],
-            "log_length": log_length(self.duration_s[candidates]),
-            "position": position.astype(np.int64),
+    def encode_all(self, *, video: Ints, kind: Ints, outcome: Floats, length: Ints) -> ViewerState:
+        """The states of B viewers from histories [B, L] as `datasets.windows` cuts them; `length` [B, 1]."""
+        inputs = {"token": self.catalogue.items.token[video], "kind": kind, "outcome": outcome, "length": length}
+        return ViewerState(*self._viewer.run(None, inputs))
+
+    def score(self, state: ViewerState, now: Floats, candidates: Ints, position: Ints) -> Predictions:
+        """B viewers at moments `now` [B, 1, 2], and candidate rows of the catalogue [B, N] at `position` [B, N]."""
+        items = self.catalogue.items
+        inputs = state._asdict() | {
+            "now": now,
+            "content": items.content[candidates],
+            "query": items.query[candidates],
+            "appeal": items.appeal[candidates],
+            "position": position,
         }
         return Predictions(*self._scorer.run(None, inputs))
 
@@ -93,8 +87,8 @@ def session(bundle: Bundle, graph: str, threads: int) -> onnxruntime.InferenceSe
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 3
+    # Softmax over a masked past makes numbers so small that the processor takes ten times as long over each.
+    options.add_session_config_entry("session.set_denormal_as_zero", "1")
+    # Threads that spin while they wait take the time of whatever else runs on a small machine.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(bundle.graph(graph), options, providers=["CPUExecutionProvider"])
-
-
-def _padded(values: Ints, fill: int) -> Ints:
-    return np.concatenate([values, np.full(HISTORY - len(values), fill, np.int64)])

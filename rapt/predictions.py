@@ -76,7 +76,7 @@ class Predictor:
             now_ms = int(times.max(initial=0)) + 1
         earlier = feedback.ts_ms < now_ms
         feedback = Feedback(*(getattr(feedback, name)[earlier] for name in Feedback.__dataclass_fields__))
-        rows = self.scorer.rows(videos)
+        rows = self.scorer.catalogue.rows(videos)
         made = self.scorer.predict(feedback, now_ms, rows, np.full(len(rows), position))
         predictions = tuple(
             Prediction(

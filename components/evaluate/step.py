@@ -69,15 +69,9 @@ def predict(scorer: Scorer, samples: Dataset, rows: NDArray[np.int64], advance: 
     for i in range(0, len(rows), BATCH):
         chosen = rows[i : i + BATCH]
         histories, visible, now = before(samples, chosen)
-        made = scorer.score(
-            video=histories.video,
-            kind=histories.kind,
-            outcome=histories.outcome,
-            length=visible,
-            now=now,
-            candidates=samples.targets.video[chosen][:, None],
-            position=samples.targets.position[chosen][:, None],
-        )
+        state = scorer.encode_all(video=histories.video, kind=histories.kind, outcome=histories.outcome, length=visible)
+        video, position = samples.targets.video[chosen], samples.targets.position[chosen]
+        made = scorer.score(state, now, video[:, None], position[:, None])
         result[i : i + BATCH] = made.probability[:, 0]
         if advance:
             advance(len(chosen))

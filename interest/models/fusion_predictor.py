@@ -37,12 +37,23 @@ class FusionConfig:
         return asdict(self)
 
 
-class ViewerState(NamedTuple):
-    """A viewer at Q moments: all that scoring needs; `visible` tells which past states a moment may see."""
+class Items(NamedTuple):
+    """What scoring needs of V videos, computed once each: what they are as candidates and as past events."""
 
-    taste: Tensor  # [B, Q, M, C]
-    gate: Tensor  # [B, Q, M]
-    bias: Tensor  # [B, Q]
+    content: Tensor  # [V, M, C]
+    token: Tensor  # [V, D]: as an event of a history
+    query: Tensor  # [V, M, K]: what to look up in a viewer's past
+    appeal: Tensor  # [V, 1 + M]: the length's term, then each modality's general appeal
+
+    def take(self, rows: Tensor) -> Items:
+        """The same of some videos, [*rows.shape, ...] each."""
+        return Items(*(column[rows] for column in self))
+
+
+class ViewerState(NamedTuple):
+    """A viewer's past as seen from Q moments of it; `visible` tells which past states a moment may see."""
+
+    last: Tensor  # [B, Q, D]: the state after all that the moment may know
     keys: Tensor  # [B, M, L + 1, K]
     values: Tensor  # [B, M, L + 1, C]
     visible: Tensor  # bool [B, Q, L + 1]
@@ -104,41 +115,45 @@ class FusionPredictor(nn.Module):
         adapted = torch.stack([adapt(scaled[:, m]) for m, adapt in enumerate(self.adapters)], dim=1)
         return torch.where(present[..., None], adapted, self.missing)
 
-    def encode_viewer(self, content: Tensor, kind: Tensor, outcome: Tensor, length: Tensor, now: Tensor) -> ViewerState:
-        """History to state: `content` [B, L, M, C], `kind` [B, L], `outcome` [B, L, 4], `now` [B, Q, 2].
+    def items(self, content: Tensor, log_length: Tensor) -> Items:
+        """Content [V, M, C] and lengths [V] to what scoring needs of each video."""
+        fused = (content * torch.sigmoid(2.0 + self.fuse_gate)).sum(1)
+        query = torch.stack([query(content[:, m]) for m, query in enumerate(self.queries)], dim=1)
+        appeal = [self.length(log_length[:, None]), *(rate(content[:, m]) for m, rate in enumerate(self.appeal))]
+        return Items(content, self.fuse(fused), query, torch.cat(appeal, dim=1))
+
+    def encode_viewer(self, token: Tensor, kind: Tensor, outcome: Tensor, length: Tensor) -> ViewerState:
+        """History to state: `token` [B, L, D], `kind` [B, L], `outcome` [B, L, 4].
 
         `length` int64 [B, Q] says how many of the events each of the Q moments may know.
         """
         c, modalities = self.config, len(MODALITIES)
-        fused = (content * torch.sigmoid(2.0 + self.fuse_gate)).sum(2)
-        states = self.sequence(self.fuse(fused), kind, outcome)
+        states = self.sequence(token, kind, outcome)
         n, d = states.shape[1:]
-        last = states.gather(1, length[..., None].expand(-1, -1, d))
-        state = last + self.merge(torch.cat([last, self.now(now)], dim=-1))
         steps = torch.arange(n, device=length.device)
         return ViewerState(
-            taste=self.taste(state).unflatten(-1, (modalities, c.content)) / c.content**0.5,
-            gate=2.0 * torch.sigmoid(self.gate(state)),
-            bias=self.viewer(state).squeeze(-1),
+            last=states.gather(1, length[..., None].expand(-1, -1, d)),
             keys=self.keys(states).unflatten(-1, (modalities, c.key)).transpose(1, 2) / c.key**0.5,
             values=self.values(states).unflatten(-1, (modalities, c.content)).transpose(1, 2) / c.content**0.5,
             visible=steps <= length[..., None],
         )
 
-    def score(self, state: ViewerState, content: Tensor, log_length: Tensor, position: Tensor) -> Scores:
-        """Candidates `content` [B, N, M, C], `log_length` [B, N], `position` [B, N] (from 1) to scores.
+    def score(self, state: ViewerState, now: Tensor, items: Items, position: Tensor) -> Scores:
+        """Candidates `items` [B, N, ...] at `position` [B, N] (from 1), asked for at `now` [B, Q, 2], to scores.
 
         With Q = 1 all candidates share the moment; with Q = N candidate i is scored at moment i.
         """
-        queries = torch.stack([query(content[:, :, m]) for m, query in enumerate(self.queries)], dim=1)
-        fit = queries @ state.keys.transpose(2, 3)
-        attention = fit.masked_fill(~state.visible[:, None], float("-inf")).softmax(-1)
+        c = self.config
+        moment = state.last + self.merge(torch.cat([state.last, self.now(now)], dim=-1))
+        taste = self.taste(moment).unflatten(-1, (len(MODALITIES), c.content)) / c.content**0.5
+        gate = 2.0 * torch.sigmoid(self.gate(moment))
+        fit = items.query.transpose(1, 2) @ state.keys.transpose(2, 3)
+        hidden = torch.where(state.visible, 0.0, float("-inf"))
+        attention = (fit + hidden[:, None]).softmax(-1)
         recalled = (attention @ state.values).transpose(1, 2)
-        appeal = torch.cat([rate(content[:, :, m]) for m, rate in enumerate(self.appeal)], dim=-1)
-        by_modality = state.gate * (((state.taste + recalled) * content).sum(-1) + appeal)
-        viewer = state.bias.expand(log_length.shape)
-        length = self.length(log_length[..., None]).squeeze(-1)
-        raw = torch.cat([viewer[..., None], length[..., None], by_modality], dim=-1)
+        by_modality = gate * (((taste + recalled) * items.content).sum(-1) + items.appeal[..., 1:])
+        viewer = self.viewer(moment).expand(*position.shape, 1)
+        raw = torch.cat([viewer, items.appeal[..., :1], by_modality], dim=-1)
         scale, shift = self.calibration[0], self.calibration[1]
         contributions = torch.cat([raw[..., :1] * scale + shift, raw[..., 1:] * scale], dim=-1)
         return Scores(contributions.sum(-1), examination(position, self.look), contributions, attention)

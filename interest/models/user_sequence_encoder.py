@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from interest.history import HISTORY
+
 KINDS = 4
 """Feedback kinds, in the order of `records.FEEDBACK`."""
 OUTCOMES = 4
@@ -17,7 +19,9 @@ OUTCOMES = 4
 
 
 class UserSequenceEncoder(nn.Module):
-    """Events [B, L] to states [B, L + 1, D]; state n has seen the first n events and no other."""
+    """Events [B, L] to states [B, L + 1, D]; state n has seen the first n events and no other. L <= HISTORY."""
+
+    distance: Tensor
 
     def __init__(self, dim: int, layers: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -28,6 +32,8 @@ class UserSequenceEncoder(nn.Module):
         self.start = nn.Parameter(0.02 * torch.randn(dim))
         self.layers = nn.ModuleList(_Layer(dim, heads, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(dim)
+        steps = torch.arange(HISTORY + 1, dtype=torch.float32)
+        self.register_buffer("distance", steps[:, None] - steps[None, :], persistent=False)
 
     def forward(self, content: Tensor, kind: Tensor, outcome: Tensor) -> Tensor:
         """`content` [B, L, D], `kind` int64 [B, L], `outcome` [B, L, 4] → states [B, L + 1, D]."""
@@ -35,7 +41,7 @@ class UserSequenceEncoder(nn.Module):
         tokens = content * self.gate(did) + self.shift(did) + content
         x = torch.cat([self.start.expand(len(tokens), 1, -1), tokens], dim=1)
         for layer in self.layers:
-            x = layer(x)
+            x = layer(x, self.distance)
         states: Tensor = self.norm(x)
         return states
 
@@ -52,14 +58,13 @@ class _Layer(nn.Module):
         self.forget = nn.Parameter(torch.linspace(-6.0, -1.0, heads))
         self.drop = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, distance: Tensor) -> Tensor:
+        """`distance` [HISTORY + 1, HISTORY + 1]: steps from each state back to each; negative ahead."""
         b, n, d = x.shape
         q, k, v = self.qkv(self.norm_attention(x)).view(b, n, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
-        index = torch.arange(n, device=x.device)
-        distance = (index[:, None] - index[None, :]).to(x.dtype)
-        bias = -self.forget.exp()[:, None, None] * distance
-        bias = bias.masked_fill(distance < 0, float("-inf"))
-        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=bias.to(x.dtype))
+        # Made whole and then cut, so that the graph holds it as a constant.
+        bias = (-self.forget.exp()[:, None, None] * distance).masked_fill(distance < 0, float("-inf"))
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=bias[:, :n, :n])
         x = x + self.drop(self.out(attended.transpose(1, 2).reshape(b, n, d)))
         result: Tensor = x + self.drop(self.mlp(self.norm_mlp(x)))
         return result

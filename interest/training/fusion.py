@@ -18,7 +18,7 @@ from interest.datasets.samples import Dataset, Split
 from interest.datasets.windows import Histories, cut, moments
 from interest.errors import NotEnoughData
 from interest.history import HISTORY, log_length
-from interest.models.fusion_predictor import FusionPredictor, Scores
+from interest.models.fusion_predictor import FusionPredictor, Items, Scores
 from interest.training.fit import Stage, decay_groups, fit
 from interest.training.loss import binary_loss
 from interest.training.settings import TrainSettings
@@ -105,7 +105,7 @@ def logits(
     order = np.lexsort((end, start))
     groups = np.split(order, np.flatnonzero(np.diff(start[order])) + 1)
     with torch.no_grad():
-        table = model.content(content.embeddings, content.present)
+        items = known_items(model, content.embeddings, content.present, content.log_length)
         for i in range(0, len(groups), SCORE_BATCH):
             batch = groups[i : i + SCORE_BATCH]
             most = max(len(group) for group in batch)
@@ -113,22 +113,22 @@ def logits(
             histories = cut(dataset, start[place[:, 0]], end[place].max(1))
             now = moments(dataset, rows[place.ravel()], start[place.ravel()]).reshape(*place.shape, 2)
             state = model.encode_viewer(
-                gather(model, table, torch.from_numpy(histories.video)),
+                items.token[torch.from_numpy(histories.video)],
                 torch.from_numpy(histories.kind),
                 torch.from_numpy(histories.outcome),
                 torch.from_numpy(end[place] - start[place]),
-                torch.from_numpy(now),
             )
             video = torch.from_numpy(columns.video[rows[place]])
             position = torch.from_numpy(columns.position[rows[place]])
-            scores = model.score(state, table[video], content.log_length[video], position)
+            scores = model.score(state, torch.from_numpy(now), items.take(video), position)
             out[:, place] = torch.stack([scores.logit, scores.log_look]).numpy()
     return out[0], out[1]
 
 
-def gather(model: FusionPredictor, table: Tensor, video: Tensor) -> Tensor:
-    """Rows of the content table; an unknown video (-1) has every modality missing."""
-    return torch.where((video >= 0)[..., None, None], table[video.clamp(min=0)], model.missing)
+def known_items(model: FusionPredictor, embeddings: Tensor, present: Tensor, log_length: Tensor) -> Items:
+    """Items of V videos and, as row -1, of a video that nothing is known of."""
+    content = torch.cat([model.content(embeddings, present), model.missing[None]])
+    return model.items(content, torch.cat([log_length, log_length.new_zeros(1)]))
 
 
 def calibrate(model: FusionPredictor, dataset: Dataset, content: Content) -> None:
@@ -195,18 +195,17 @@ def _score(model: FusionPredictor, content: Content, stretches: _Stretches) -> S
     """Scores of all targets of a batch of stretches; only the videos in it are adapted."""
     past = torch.from_numpy(stretches.histories.video)
     used, place = torch.unique(torch.cat([past.flatten().clamp(min=0), stretches.video.flatten()]), return_inverse=True)
-    table = model.content(content.embeddings[used], content.present[used])
+    items = known_items(model, content.embeddings[used], content.present[used], content.log_length[used])
     split = past.numel()
     past_row = torch.where(past >= 0, place[:split].view(past.shape), -1)
     state = model.encode_viewer(
-        gather(model, table, past_row),
+        items.token[past_row],
         torch.from_numpy(stretches.histories.kind),
         torch.from_numpy(stretches.histories.outcome),
         stretches.visible,
-        stretches.now,
     )
-    candidates = table[place[split:].view(stretches.video.shape)]
-    return model.score(state, candidates, content.log_length[stretches.video], stretches.position)
+    candidates = items.take(place[split:].view(stretches.video.shape))
+    return model.score(state, stretches.now, candidates, stretches.position)
 
 
 def _standardise(model: FusionPredictor, content: Content, rows: Ints) -> None:

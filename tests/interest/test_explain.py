@@ -16,10 +16,9 @@ def test_terms_add_up_and_past_weights_are_a_share(bundle: Bundle) -> None:
     _, _, _, samples = small_world()
     rows = samples.rows(Split.TEST)[:4]
     histories, visible, now = before(samples, rows)
-    made = Scorer(bundle).score(
-        video=histories.video, kind=histories.kind, outcome=histories.outcome, length=visible, now=now,
-        candidates=samples.targets.video[rows][:, None], position=samples.targets.position[rows][:, None],
-    )  # fmt: skip
+    scorer = Scorer(bundle)
+    state = scorer.encode_all(video=histories.video, kind=histories.kind, outcome=histories.outcome, length=visible)
+    made = scorer.score(state, now, samples.targets.video[rows][:, None], samples.targets.position[rows][:, None])
     for viewer in range(4):
         history = int(visible[viewer, 0])
         why = explain(made, 0, history=history, viewer=viewer)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from interest.models.fusion_predictor import FusionConfig, FusionPredictor, Scores, examination
+from interest.models.fusion_predictor import FusionConfig, FusionPredictor, Items, Scores, examination
 
 B, L, N = 2, 12, 5
 
@@ -19,10 +19,15 @@ def scores(model: FusionPredictor, *, length: int = 8, content: torch.Tensor | N
     past = torch.randn(B, L, 3, 64, generator=make) if content is None else content
     kind = torch.randint(0, 4, (B, L), generator=make)
     outcome = torch.randn(B, L, 4, generator=make)
-    now = torch.randn(B, 1, 2, generator=make)
-    state = model.encode_viewer(past, kind, outcome, torch.full((B, 1), length), now)
-    candidates = torch.randn(B, N, 3, 64, generator=make)
-    return model.score(state, candidates, torch.randn(B, N, generator=make), torch.ones(B, N, dtype=torch.int64))
+    token = items(model, past).token
+    state = model.encode_viewer(token, kind, outcome, torch.full((B, 1), length))
+    candidates = items(model, torch.randn(B, N, 3, 64, generator=make))
+    return model.score(state, torch.randn(B, 1, 2, generator=make), candidates, torch.ones(B, N, dtype=torch.int64))
+
+
+def items(model: FusionPredictor, content: torch.Tensor) -> Items:
+    made = model.items(content.flatten(0, 1), torch.linspace(-1.0, 1.0, content.shape[0] * content.shape[1]))
+    return Items(*(column.unflatten(0, content.shape[:2]) for column in made))
 
 
 def test_contributions_add_up_to_the_logit(model: FusionPredictor) -> None:

@@ -82,18 +82,18 @@ def test_onnx_gives_what_torch_gives(bundle: Bundle) -> None:
     histories, visible, now = before(samples, rows)
     candidates = np.random.default_rng(0).integers(-1, 60, (len(rows), 7))
     position = np.ones_like(candidates)
-    made = scorer.score(
-        video=histories.video, kind=histories.kind, outcome=histories.outcome, length=visible, now=now,
-        candidates=candidates, position=position,
-    )  # fmt: skip
-    table = torch.from_numpy(scorer.content)
+    state = scorer.encode_all(video=histories.video, kind=histories.kind, outcome=histories.outcome, length=visible)
+    made = scorer.score(state, now, candidates, position)
+    known = scorer.catalogue.items
     with torch.no_grad():
-        state = fusion.encode_viewer(
-            table[histories.video],
-            *(torch.from_numpy(x) for x in (histories.kind, histories.outcome, visible, now)),
-        )
-        lengths = torch.from_numpy(log_length(scorer.duration_s[candidates]))
-        expected = fusion.score(state, table[candidates], lengths, torch.from_numpy(position))
+        items = fusion.items(torch.from_numpy(known.content), torch.from_numpy(log_length(known.duration_s)))
+        expected = fusion.score(
+            fusion.encode_viewer(
+                items.token[histories.video],
+                *(torch.from_numpy(x) for x in (histories.kind, histories.outcome, visible)),
+            ),
+            torch.from_numpy(now), items.take(torch.from_numpy(candidates)), torch.from_numpy(position),
+        )  # fmt: skip
     np.testing.assert_allclose(made.probability, expected.probability.numpy(), atol=1e-4)
     np.testing.assert_allclose(made.contributions, expected.contributions.numpy(), atol=1e-4)
     np.testing.assert_allclose(made.contributions.sum(-1), made.logit, atol=1e-4)
@@ -116,10 +116,8 @@ def test_serving_one_viewer_gives_what_evaluation_gives_in_batches(bundle: Bundl
     scorer, rows = Scorer(bundle), samples.rows(Split.TEST)[:20]
     histories, visible, now = before(samples, rows)
     targets = samples.targets
-    batch = scorer.score(
-        video=histories.video, kind=histories.kind, outcome=histories.outcome, length=visible, now=now,
-        candidates=targets.video[rows][:, None], position=targets.position[rows][:, None],
-    )  # fmt: skip
+    state = scorer.encode_all(video=histories.video, kind=histories.kind, outcome=histories.outcome, length=visible)
+    batch = scorer.score(state, now, targets.video[rows][:, None], targets.position[rows][:, None])
     for i, row in enumerate(rows):
         first = samples.feedback_start[targets.viewer[row]]
         past = slice(first, first + targets.visible[row])
@@ -132,7 +130,7 @@ def test_serving_one_viewer_gives_what_evaluation_gives_in_batches(bundle: Bundl
 def test_an_unknown_viewer_and_an_unknown_video_have_a_prediction(bundle: Bundle) -> None:
     nothing = Feedback(*(np.zeros(0, np.int64) for _ in range(5)))
     scorer = Scorer(bundle)
-    made = scorer.predict(nothing, 0, scorer.rows(["sim-00003", "never seen"]), np.array([1, 1]))
+    made = scorer.predict(nothing, 0, scorer.catalogue.rows(["sim-00003", "never seen"]), np.array([1, 1]))
     assert ((made.probability > 0) & (made.probability < 1)).all()
 
 
@@ -237,12 +235,10 @@ def test_scoring_many_moments_in_one_pass_gives_what_one_by_one_gives(bundle: Bu
     content = Content(embeddings, absent, lengths)
     logit, look = logits(fusion, samples, content, rows)
     scorer = Scorer(bundle, drop=(0, 1, 2))
-    scorer.duration_s = np.append(samples.duration_s, 0.0)
+    np.testing.assert_array_equal(scorer.catalogue.duration_s[:-1], samples.duration_s)
     histories, visible, now = before(samples, rows)
-    made = scorer.score(
-        video=histories.video, kind=histories.kind, outcome=histories.outcome, length=visible, now=now,
-        candidates=samples.targets.video[rows][:, None], position=samples.targets.position[rows][:, None],
-    )  # fmt: skip
+    state = scorer.encode_all(video=histories.video, kind=histories.kind, outcome=histories.outcome, length=visible)
+    made = scorer.score(state, now, samples.targets.video[rows][:, None], samples.targets.position[rows][:, None])
     assert (visible == 100).any()
     assert (visible < 100).any()
     np.testing.assert_allclose(logit, made.logit[:, 0], atol=1e-4)
