@@ -19,7 +19,8 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from itertools import cycle
 from pathlib import Path
 
@@ -71,6 +72,10 @@ class Connection:
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.parser, self.complete = httptools.HttpResponseParser(self), False
 
+    def close(self) -> None:
+        """The last call."""
+        self.socket.close()
+
     def send(self, request: bytes, due_s: float) -> None:
         """Send it; `due_s` is when its latency begins."""
         self.due_s, self.complete = due_s, False
@@ -119,8 +124,12 @@ class Tally:
 
 def open_loop(address: tuple[str, int], requests: Sequence[bytes], rate: float, seconds: float) -> Tally:
     """Request n at n / rate, for `seconds`; then the answers that are still due are waited for."""
+    with _connections(address, OPEN_CONNECTIONS) as connections:
+        return _open_loop(connections, requests, rate, seconds)
+
+
+def _open_loop(connections: Sequence[Connection], requests: Sequence[bytes], rate: float, seconds: float) -> Tally:
     tally, following = Tally(), cycle(requests)
-    connections = [Connection(address) for _ in range(OPEN_CONNECTIONS)]
     idle, waiting = deque(connections), deque[float]()
     busy: dict[socket.socket, Connection] = {}
     begun_s = time.perf_counter()
@@ -150,24 +159,42 @@ def open_loop(address: tuple[str, int], requests: Sequence[bytes], rate: float, 
 
 
 def closed_loop(address: tuple[str, int], requests: Sequence[bytes], connections: int, seconds: float) -> Tally:
-    """`connections` requests under way for `seconds`; what is answered after that doesn't count."""
+    """`connections` requests under way for `seconds`; those then under way are waited for and count too."""
+    with _connections(address, connections) as opened:
+        return _closed_loop(opened, requests, seconds)
+
+
+def _closed_loop(connections: Sequence[Connection], requests: Sequence[bytes], seconds: float) -> Tally:
     tally, following = Tally(), cycle(requests)
     busy: dict[socket.socket, Connection] = {}
     begun_s = time.perf_counter()
-    for _ in range(connections):
-        connection = Connection(address)
+
+    def send(connection: Connection) -> None:
         connection.send(next(following), time.perf_counter())
         busy[connection.socket] = connection
-    while (left_s := begun_s + seconds - time.perf_counter()) > 0:
-        for readable in _readable(list(busy), left_s):
+
+    for connection in connections:
+        send(connection)
+    while busy and (past_s := time.perf_counter() - begun_s) < seconds + PATIENCE_S:
+        for readable in _readable(list(busy), seconds + PATIENCE_S - past_s):
             connection = busy[readable]
             status = connection.receive()
             if status is not None:
                 tally.add(status, connection.due_s)
                 del busy[readable]
-                connection.send(next(following), time.perf_counter())
-                busy[connection.socket] = connection
+                if time.perf_counter() - begun_s < seconds:
+                    send(connection)
+    tally.errors += len(busy)
     return tally
+
+
+@contextmanager
+def _connections(address: tuple[str, int], count: int) -> Iterator[list[Connection]]:
+    with ExitStack() as closing:
+        connections = [Connection(address) for _ in range(count)]
+        for connection in connections:
+            closing.callback(connection.close)
+        yield connections
 
 
 def _readable(sockets: list[socket.socket], timeout_s: float) -> list[socket.socket]:
