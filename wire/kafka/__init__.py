@@ -7,7 +7,8 @@ so that they can be stored together with what was made of the records.
 from wire.kafka.admin import Admin
 from wire.kafka.clients import consumer, producer
 from wire.kafka.dead_letters import dead_letter
-from wire.kafka.records import EARLIEST, LATEST, MAX_RECORD_BYTES, UNKNOWN_LAG, Consumer, Producer, Record
+from wire.kafka.limits import MAX_RECORD_BYTES
+from wire.kafka.records import EARLIEST, UNKNOWN_LAG, Consumer, Producer, Record
 from wire.kafka.settings import Client, KafkaSettings
 from wire.kafka.topics import (
     ALL,
@@ -28,7 +29,6 @@ __all__ = [
     "EVENTS",
     "EVENTS_DEAD",
     "EXPOSURES",
-    "LATEST",
     "MAX_RECORD_BYTES",
     "UNKNOWN_LAG",
     "VIDEOS",

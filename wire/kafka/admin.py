@@ -7,8 +7,9 @@ from collections.abc import Iterable
 import kafka.errors
 from kafka.admin import KafkaAdminClient
 
-from wire.kafka import failures
+from wire.kafka import limits
 from wire.kafka.python_client import connected, named
+from wire.kafka.refusal import Refusal
 from wire.kafka.settings import KafkaSettings
 from wire.kafka.topics import Topic
 
@@ -18,9 +19,9 @@ CREATE_MS = 15_000
 class Admin:
     """The few things to ask of a cluster; raises KafkaUnavailable, KafkaDenied or KafkaUnset within about 10 s."""
 
-    def __init__(self, settings: KafkaSettings, connect_s: float = failures.CONNECT_S) -> None:
+    def __init__(self, settings: KafkaSettings, connect_s: float = limits.CONNECT_S) -> None:
         self._settings = settings
-        self._client = connected(KafkaAdminClient, settings, connect_s)
+        self._client = connected(KafkaAdminClient, settings, Refusal(), connect_s)
 
     def create(self, topics: Iterable[Topic]) -> None:
         """Make the topics that are not there yet; those that are stay as they are. Raises KafkaDenied."""

@@ -20,7 +20,7 @@ def producer(settings: KafkaSettings, client: Client | None = None) -> Producer:
 
 
 def consumer(settings: KafkaSettings, starts: Mapping[tuple[str, int], int], client: Client | None = None) -> Consumer:
-    """A connected consumer of the (topic, partition)s in `starts`, from those offsets (or EARLIEST, LATEST).
+    """A connected consumer of the (topic, partition)s in `starts`, from those offsets (or EARLIEST).
 
     Raises KafkaUnavailable, KafkaDenied, UnknownTopic or KafkaUnset within about 10 s.
     """

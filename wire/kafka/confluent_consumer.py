@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, TopicPartition
 from confluent_kafka import Consumer as Client
+from confluent_kafka import KafkaError as Code
+from confluent_kafka import KafkaException, TopicPartition
 
-from wire.kafka import failures
-from wire.kafka.confluent_client import Code, connected, named
-from wire.kafka.records import EARLIEST, LATEST, UNKNOWN_LAG, Record
+from wire.errors import KafkaError
+from wire.kafka import failures, limits
+from wire.kafka.confluent_client import Heard, connected, named
+from wire.kafka.places import Place, Places
+from wire.kafka.records import EARLIEST, Record
 from wire.kafka.settings import KafkaSettings
 
-PASSING = {Code._TRANSPORT, Code._ALL_BROKERS_DOWN, Code._TIMED_OUT, Code._RESOLVE, Code._PARTITION_EOF}
-OFFSETS = {EARLIEST: OFFSET_BEGINNING, LATEST: OFFSET_END}
+ASK_S = 8.0
+QUEUE_KIB = 32 << 10
+PASSING = {Code._TRANSPORT, Code._ALL_BROKERS_DOWN, Code._TIMED_OUT, Code._RESOLVE, Code.GROUP_AUTHORIZATION_FAILED}
+"""Errors to wait out. The library looks for a group's coordinator also when no group is used: no right is needed."""
 
 
 class ConfluentConsumer:
@@ -22,64 +27,114 @@ class ConfluentConsumer:
 
     def __init__(self, settings: KafkaSettings, starts: Mapping[tuple[str, int], int]) -> None:
         self._settings = settings
-        self._positions = dict(starts)
-        self._consumer = connected(
+        self._heard = Heard(settings)
+        self._places = Places()
+        self._failure: KafkaError | None = None
+        self._consumer: Any = connected(
             Client,
             settings,
+            self._heard,
             {
                 "group.id": "rapt",
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
                 "auto.offset.reset": "error",
                 "isolation.level": "read_committed",
-                "fetch.wait.max.ms": 500,
+                "fetch.wait.max.ms": limits.FETCH_WAIT_MS,
                 "fetch.queue.backoff.ms": 5,
-                "queued.max.messages.kbytes": 32 << 10,
+                "queued.max.messages.kbytes": QUEUE_KIB,
             },
         )
-        self._consumer.assign([TopicPartition(*place, OFFSETS.get(offset, offset)) for place, offset in starts.items()])
+        try:
+            self._refuse_unknown(starts)
+            self._places.offsets.update({place: self._offset(place, offset) for place, offset in starts.items()})
+        except BaseException:
+            self.close()
+            raise
+        self._assign()
 
     def poll(self, max_records: int, timeout_s: float) -> list[Record]:
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
         found = self._consumer.consume(max_records, 0)
         if not found:
             first = self._consumer.poll(timeout_s)
-            if first is None:
-                return []
-            found = [first, *self._consumer.consume(max_records - 1, 0)] if max_records > 1 else [first]
-        records = []
-        for one in found:
-            if one.error() is not None:
-                self._refuse(one)
-                continue
-            topic, partition, offset = one.topic(), one.partition(), one.offset()
-            self._positions[topic, partition] = offset + 1
-            records.append(
-                Record(topic, partition, offset, one.timestamp()[1], one.key(), one.value(), one.headers() or ())
-            )
+            found = [] if first is None else [first, *self._consumer.consume(max_records - 1, 0)]
+        records = self._records(found)
+        if not records:
+            if self._failure is not None:
+                failure, self._failure = self._failure, None
+                raise failure
+            self._heard.refusal.raise_if_lasting()
+            self._places.refuse_beyond(self._ends())
         return records
 
     def positions(self) -> dict[tuple[str, int], int]:
-        return dict(self._positions)
+        return dict(self._places.offsets)
 
     def lags(self) -> dict[tuple[str, int], int]:
-        return {place: self._lag(place, position) for place, position in self._positions.items()}
+        return self._places.lags(self._ends())
 
     def seek(self, topic: str, partition: int, offset: int) -> None:
-        self._consumer.seek(TopicPartition(topic, partition, OFFSETS.get(offset, offset)))
-        self._positions[topic, partition] = offset
+        self._places.offsets[topic, partition] = self._offset((topic, partition), offset)
+        self._assign()
 
     def close(self) -> None:
         self._consumer.close()
 
-    def _lag(self, place: tuple[str, int], position: int) -> int:
-        _, end = self._consumer.get_watermark_offsets(TopicPartition(*place), cached=True)
-        return UNKNOWN_LAG if end < 0 else max(0, end - position)
+    def _assign(self) -> None:
+        """Fetch from the places' offsets on; what the library has fetched so far is dropped."""
+        self._consumer.assign([TopicPartition(*place, offset) for place, offset in self._places.offsets.items()])
 
-    def _refuse(self, message: Any) -> None:
+    def _records(self, found: list[Any]) -> list[Record]:
+        """The records among messages; the first failure among them is kept for when these are handed out."""
+        records = []
+        offsets = self._places.offsets
+        for one in found:
+            if one.error() is not None:
+                self._failure = self._failure or self._named(one)
+                continue
+            topic, partition, offset = one.topic(), one.partition(), one.offset()
+            records.append(
+                Record(topic, partition, offset, one.timestamp()[1], one.key(), one.value(), one.headers() or ())
+            )
+            offsets[topic, partition] = offset + 1
+        return records
+
+    def _named(self, message: Any) -> KafkaError | None:
         error = message.error()
         if error.code() in PASSING or error.retriable():
-            return
+            return None
         if error.code() == Code._AUTO_OFFSET_RESET:
             place = message.topic(), message.partition()
-            raise failures.offset_gone(*place, self._positions[place])
-        raise named(self._settings, message.topic() or "", error)
+            return failures.offset_gone(*place, self._places.offsets[place])
+        return named(self._settings, message.topic() or "", error)
+
+    def _offset(self, place: Place, offset: int) -> int:
+        if offset != EARLIEST:
+            return offset
+        try:
+            low: int = self._consumer.get_watermark_offsets(TopicPartition(*place), timeout=ASK_S)[0]
+        except KafkaException as error:
+            raise failures.unavailable(self._settings, error.args[0].str()) from error
+        return low
+
+    def _ends(self) -> dict[Place, int | None]:
+        ends: dict[Place, int | None] = {}
+        for place in self._places.offsets:
+            _, end = self._consumer.get_watermark_offsets(TopicPartition(*place), cached=True)
+            ends[place] = end if end >= 0 else None
+        return ends
+
+    def _refuse_unknown(self, starts: Mapping[tuple[str, int], int]) -> None:
+        """Raise UnknownTopic or KafkaDenied, which the library would only wait for."""
+        for topic, partition in starts:
+            try:
+                found = self._consumer.list_topics(topic, timeout=ASK_S).topics[topic]
+            except KafkaException as error:
+                raise failures.unavailable(self._settings, error.args[0].str()) from error
+            if found.error is not None:
+                raise named(self._settings, topic, found.error)
+            if partition not in found.partitions:
+                raise failures.unknown_topic(self._settings, topic, partition)

@@ -8,13 +8,11 @@ from typing import Any
 from confluent_kafka import KafkaException
 from confluent_kafka import Producer as Client
 
-from wire.errors import BufferFull, DeliveryFailed, KafkaError
-from wire.kafka import failures
-from wire.kafka.confluent_client import connected, named
+from wire.errors import KafkaError
+from wire.kafka import failures, limits
+from wire.kafka.confluent_client import Heard, connected, named
 from wire.kafka.records import Headers
 from wire.kafka.settings import KafkaSettings
-
-CLOSE_S = 5.0
 
 
 class ConfluentProducer:
@@ -22,49 +20,45 @@ class ConfluentProducer:
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
+        self._heard = Heard(settings)
         self._lock = threading.Lock()
         self._failed = 0
-        self._failures: list[KafkaError] = []
+        self._lost: list[KafkaError] = []
         self._producer = connected(
             Client,
             settings,
+            self._heard,
             {
                 "enable.idempotence": True,
                 "acks": "all",
                 "partitioner": "murmur2_random",
-                "linger.ms": 5,
-                "delivery.timeout.ms": 120_000,
-                "queue.buffering.max.messages": 100_000,
-                "queue.buffering.max.kbytes": 32 << 10,
-                "message.max.bytes": 1 << 20,
-                "topic.metadata.propagation.max.ms": 5000,
+                "linger.ms": limits.LINGER_MS,
+                "delivery.timeout.ms": limits.DELIVERY_MS,
+                "queue.buffering.max.messages": limits.MAX_WAITING,
+                "queue.buffering.max.kbytes": limits.MAX_WAITING_BYTES >> 10,
+                "message.max.bytes": limits.MAX_REQUEST_BYTES,
+                "topic.metadata.propagation.max.ms": 3000,
                 "delivery.report.only.error": True,
                 "on_delivery": self._gave_up,
             },
         )
 
     def send(self, topic: str, key: bytes, value: bytes | None, headers: Headers = ()) -> None:
-        failures.refuse_too_large(topic, key, value, headers)
+        failures.checked_size(topic, key, value, headers)
         try:
-            self._producer.produce(topic, value, key, headers=list(headers))
+            self._producer.produce(topic, value, key, headers=list(headers) or None)
         except BufferError as error:
             self._producer.poll(0)
-            raise BufferFull(
-                f"{len(self._producer)} records wait for Kafka at {self._settings.bootstrap}: "
-                "it is slow or away; send this record later"
-            ) from error
+            raise failures.buffer_full(self._settings, len(self._producer)) from error
         except KafkaException as error:
-            raise named(self._settings, topic, error.args[0]) from error
+            raise named(self._settings, topic, self._heard.fatal or error.args[0]) from error
         self._producer.poll(0)
 
     def flush(self, timeout_s: float) -> None:
         waiting = self._producer.flush(timeout_s)
         with self._lock:
-            lost, self._failures = self._failures, []
-        if lost:
-            raise DeliveryFailed(f"{len(lost)} records not acknowledged, the first: {lost[0]}")
-        if waiting:
-            raise DeliveryFailed(f"{waiting} records not acknowledged within {timeout_s:g} s")
+            lost, self._lost = self._lost, []
+        failures.raise_undelivered(lost, waiting, timeout_s, self._heard.refusal.reason)
 
     @property
     def unacknowledged(self) -> int:
@@ -77,11 +71,12 @@ class ConfluentProducer:
         return self._failed
 
     def close(self) -> None:
-        self._producer.flush(CLOSE_S)
+        self._producer.flush(limits.CLOSE_S)
+        self._producer.close()
 
     def _gave_up(self, error: Any, message: Any) -> None:
         if error is None:
             return
         with self._lock:
             self._failed += 1
-            self._failures.append(named(self._settings, message.topic(), error))
+            self._lost.append(named(self._settings, message.topic(), self._heard.fatal or error))

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from wire.errors import KafkaDenied, KafkaUnavailable, OffsetGone, RecordTooLarge, UnknownTopic
-from wire.kafka.records import MAX_RECORD_BYTES, Headers
-from wire.kafka.settings import KafkaSettings
+from collections.abc import Sequence
 
-CONNECT_S = 8.0
-"""Seconds to reach a broker for the first time."""
+from wire.errors import (
+    BufferFull,
+    DeliveryFailed,
+    KafkaDenied,
+    KafkaError,
+    KafkaUnavailable,
+    OffsetGone,
+    RecordTooLarge,
+    UnknownTopic,
+)
+from wire.kafka.limits import MAX_RECORD_BYTES
+from wire.kafka.records import Headers
+from wire.kafka.settings import KafkaSettings
 
 
 def unavailable(settings: KafkaSettings, reason: object) -> KafkaUnavailable:
     """No broker answers."""
     return KafkaUnavailable(
         f"no Kafka broker answers at {settings.bootstrap} ({settings.security}): {reason}; "
-        "is it running, and is RAPT_KAFKA_BOOTSTRAP right? Try `rapt status`, `rapt up`"
+        "is it running, and are RAPT_KAFKA_BOOTSTRAP and RAPT_KAFKA_SECURITY right? Try `rapt status`, `rapt up`"
     )
 
 
@@ -42,7 +51,7 @@ def not_allowed(settings: KafkaSettings, topic: str, reason: object) -> KafkaDen
     user = f"user {settings.username!r}" if settings.username else "an anonymous user"
     return KafkaDenied(
         f"Kafka at {settings.bootstrap} does not allow this to {user} on topic {topic!r}: {reason}; "
-        "give the user Read, Write and Describe there (KafkaUser in Strimzi, ACLs elsewhere)"
+        "give the user the right to read or write and describe there (KafkaUser in Strimzi, ACLs elsewhere)"
     )
 
 
@@ -65,8 +74,16 @@ def offset_gone(topic: str, partition: int, offset: int) -> OffsetGone:
     )
 
 
-def refuse_too_large(topic: str, key: bytes, value: bytes | None, headers: Headers) -> None:
-    """Raise RecordTooLarge for what brokers refuse."""
+def buffer_full(settings: KafkaSettings, waiting: int) -> BufferFull:
+    """The producer has no room."""
+    return BufferFull(
+        f"{waiting} records wait for Kafka at {settings.bootstrap}, which is slow or away: "
+        "this one was not taken, send it later"
+    )
+
+
+def checked_size(topic: str, key: bytes, value: bytes | None, headers: Headers) -> int:
+    """The bytes of a record; raises RecordTooLarge for what brokers refuse."""
     size = len(key) + len(value or b"")
     if headers:
         size += sum(len(name) + len(content) for name, content in headers)
@@ -75,3 +92,14 @@ def refuse_too_large(topic: str, key: bytes, value: bytes | None, headers: Heade
             f"a record of {size} bytes for topic {topic!r} (key {key[:40]!r}) is over the limit of "
             f"{MAX_RECORD_BYTES}: store the content as an object and send its address"
         )
+    return size
+
+
+def raise_undelivered(lost: Sequence[KafkaError], waiting: int, timeout_s: float, refusal: KafkaDenied | None) -> None:
+    """Raise what a flush has to say, when records were given up or still wait after `timeout_s`."""
+    if lost:
+        kind = type(lost[0]) if isinstance(lost[0], KafkaDenied | UnknownTopic) else DeliveryFailed
+        raise kind(f"{len(lost)} records were not acknowledged, the first because: {lost[0]}")
+    if waiting:
+        why = f"; a broker said: {refusal}" if refusal else ": Kafka is slow or away, flush again later"
+        raise DeliveryFailed(f"{waiting} records are not acknowledged after {timeout_s:g} s{why}")

@@ -1,9 +1,10 @@
-"""What producer, consumer and admin on kafka-python share: configuration, and noticing that we are denied."""
+"""What producer, consumer and admin on kafka-python share: configuration, and noticing that brokers deny us."""
 
 from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import kafka.errors
@@ -12,7 +13,8 @@ from kafka.net.manager import KafkaConnectionManager
 from kafka.net.selector import NetworkSelector
 
 from wire.errors import KafkaDenied, KafkaError
-from wire.kafka import failures
+from wire.kafka import failures, limits
+from wire.kafka.refusal import Refusal
 from wire.kafka.settings import KafkaSettings
 
 MECHANISM = "SCRAM-SHA-512"
@@ -22,23 +24,30 @@ T = TypeVar("T")
 
 
 def connected(
-    make: Callable[..., T], settings: KafkaSettings, connect_s: float = failures.CONNECT_S, **options: Any
+    make: Callable[..., T],
+    settings: KafkaSettings,
+    refusal: Refusal,
+    connect_s: float = limits.CONNECT_S,
+    **options: Any,
 ) -> T:
-    """`make` (a class of kafka-python) connected by `settings`; raises KafkaDenied, KafkaUnavailable, KafkaUnset."""
-    noticed: list[Exception] = []
+    """`make` (a class of kafka-python) connected by `settings`; raises KafkaDenied, KafkaUnavailable, KafkaUnset.
+
+    `refusal` goes on hearing what brokers say that deny us later.
+    """
+    failed: list[Exception] = []
     try:
         return make(
             bootstrap_servers=settings.bootstrap.split(","),
             client_id="rapt",
             bootstrap_timeout_ms=connect_s * 1000,
             reconnect_backoff_max_ms=RECONNECT_MAX_MS,
-            kafka_client=lambda **configs: _client(noticed, **configs),
+            kafka_client=partial(_client, settings, refusal, failed),
             **security(settings),
             **options,
         )
     except (kafka.errors.KafkaError, OSError) as error:
-        cause = noticed[-1] if noticed else error
-        raise denied(settings, cause) or failures.unavailable(settings, cause) from error
+        reason = failed[-1] if failed else error
+        raise refusal.reason or failures.unavailable(settings, reason) from error
 
 
 def security(settings: KafkaSettings) -> dict[str, Any]:
@@ -56,7 +65,7 @@ def security(settings: KafkaSettings) -> dict[str, Any]:
 def denied(settings: KafkaSettings, error: Exception) -> KafkaDenied | None:
     """The refusal that a connection's failure means, None when it may pass."""
     if isinstance(error, kafka.errors.SaslAuthenticationFailedError | kafka.errors.UnsupportedSaslMechanismError):
-        return failures.not_accepted(settings, error)
+        return failures.not_accepted(settings, error.args[0] if error.args else type(error).__name__)
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         return failures.untrusted(settings, error)
     return None
@@ -70,36 +79,47 @@ def named(settings: KafkaSettings, topic: str, error: BaseException) -> KafkaErr
         return failures.unknown_topic(settings, topic)
     if isinstance(error, kafka.errors.UnsupportedCodecError):
         return KafkaError(
-            f"topic {topic!r} holds records compressed in a way that kafka-python lacks ({error}): "
+            f"topic {topic!r} holds records compressed in a way that kafka-python cannot read here ({error}): "
             "set RAPT_KAFKA_CLIENT=confluent"
         )
     return KafkaError(f"Kafka at {settings.bootstrap} fails on topic {topic!r}: {type(error).__name__}: {error}")
 
 
 class _Manager(KafkaConnectionManager):  # type: ignore[misc]
-    """Notes why connections fail, which kafka-python only logs, and stops connecting when a broker denies us.
+    """Hears why connections fail, which kafka-python only logs.
 
-    Left alone the first connection is tried again for the whole of `bootstrap_timeout_ms`.
+    The first connection ends at once when it is denied; left alone it is tried again for all of
+    `bootstrap_timeout_ms` and then said to be a timeout.
     """
 
-    def __init__(self, net: NetworkSelector, noticed: list[Exception], **configs: Any) -> None:
+    def __init__(
+        self,
+        net: NetworkSelector,
+        settings: KafkaSettings,
+        refusal: Refusal,
+        failed: list[Exception],
+        **configs: Any,
+    ) -> None:
         super().__init__(net, **configs)
-        self._noticed = noticed
+        self._settings = settings
+        self._refusal = refusal
+        self._failed = failed
 
-    def get_connection(self, node_id: Any, *args: Any, **options: Any) -> Any:
-        connection = super().get_connection(node_id, *args, **options)
+    def get_connection(self, *args: Any, **options: Any) -> Any:
+        connection = super().get_connection(*args, **options)
         if connection.initializing:
-            connection.init_future.add_errback(self._note)
+            connection.init_future.add_errback(self._hear)
         return connection
 
-    def _note(self, error: Exception) -> None:
-        self._noticed.append(error)
-        del self._noticed[:-1]
-        refused = isinstance(error, kafka.errors.SaslAuthenticationFailedError) or "CERTIFICATE_VERIFY" in str(error)
-        if refused and self.broker_version_data is None:
-            self.closed = True
+    def _hear(self, error: Exception) -> None:
+        self._failed[:] = [error]
+        reason = denied(self._settings, error)
+        if reason is not None:
+            self._refusal.heard(reason)
+            if not self.bootstrapped:
+                self.closed = True
 
 
-def _client(noticed: list[Exception], **configs: Any) -> KafkaNetClient:
+def _client(settings: KafkaSettings, refusal: Refusal, failed: list[Exception], **configs: Any) -> KafkaNetClient:
     net = NetworkSelector(**configs)
-    return KafkaNetClient(net=net, manager=_Manager(net, noticed, **configs))
+    return KafkaNetClient(net, _Manager(net, settings, refusal, failed, **configs))

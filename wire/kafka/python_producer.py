@@ -9,17 +9,16 @@ from functools import partial
 import kafka
 import kafka.errors
 
-from wire.errors import BufferFull, DeliveryFailed
-from wire.kafka import failures
+from wire.errors import BufferFull, KafkaError, KafkaUnavailable
+from wire.kafka import failures, limits
+from wire.kafka.admin import Admin
 from wire.kafka.python_client import connected, named
 from wire.kafka.records import Headers
+from wire.kafka.refusal import Refusal
 from wire.kafka.settings import KafkaSettings
 
 BATCH_BYTES = 128 << 10
-LINGER_MS = 5
-LONGEST_BLOCK_MS = 1000
-MAX_UNACKNOWLEDGED = 100_000
-CLOSE_S = 5.0
+LONGEST_BLOCK_MS = 500
 
 
 class PythonProducer:
@@ -27,69 +26,83 @@ class PythonProducer:
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
+        self._refusal = Refusal()
         self._lock = threading.Lock()
-        self._sent = self._done = self._failed = 0
-        self._failures: list[tuple[str, BaseException]] = []
+        self._waiting = self._waiting_bytes = self._failed = 0
+        self._lost: list[KafkaError] = []
         self._producer = connected(
             kafka.KafkaProducer,
             settings,
+            self._refusal,
             enable_idempotence=True,
             acks="all",
             batch_size=BATCH_BYTES,
-            linger_ms=LINGER_MS,
+            linger_ms=limits.LINGER_MS,
+            delivery_timeout_ms=limits.DELIVERY_MS,
             max_block_ms=LONGEST_BLOCK_MS,
-            metrics_enabled=False,
+            max_request_size=limits.MAX_REQUEST_BYTES,
             allow_auto_create_topics=False,
+            metrics_enabled=False,
         )
 
     def send(self, topic: str, key: bytes, value: bytes | None, headers: Headers = ()) -> None:
-        failures.refuse_too_large(topic, key, value, headers)
+        size = failures.checked_size(topic, key, value, headers)
         with self._lock:
-            if self._sent - self._done >= MAX_UNACKNOWLEDGED:
-                raise BufferFull(
-                    f"{MAX_UNACKNOWLEDGED} records wait for Kafka at {self._settings.bootstrap}: "
-                    "it is slow or away; send this record later"
-                )
-            self._sent += 1
+            if self._waiting >= limits.MAX_WAITING or self._waiting_bytes + size > limits.MAX_WAITING_BYTES:
+                raise failures.buffer_full(self._settings, self._waiting)
+            self._waiting += 1
+            self._waiting_bytes += size
         try:
             future = self._producer.send(topic, value, key, list(headers))
         except kafka.errors.KafkaTimeoutError as error:
-            with self._lock:
-                self._sent -= 1
-            raise BufferFull(f"Kafka at {self._settings.bootstrap} does not tell where topic {topic!r} lies") from error
-        future.add_callback(self._acknowledged)
-        future.add_errback(partial(self._gave_up, topic))
+            self._settle(topic, size, None)
+            raise self._unplaced(topic) from error
+        except BaseException:
+            self._settle(topic, size, None)
+            raise
+        future.add_callback(partial(self._acknowledged, topic, size))
+        future.add_errback(partial(self._settle, topic, size))
 
     def flush(self, timeout_s: float) -> None:
         with contextlib.suppress(kafka.errors.KafkaTimeoutError):
             self._producer.flush(timeout_s)
         with self._lock:
-            lost, self._failures = self._failures, []
-            waiting = self._sent - self._done
-        if lost:
-            topic, error = lost[0]
-            raise DeliveryFailed(f"{len(lost)} records not acknowledged, the first for topic {topic!r}: {error}")
-        if waiting:
-            raise DeliveryFailed(f"{waiting} records not acknowledged within {timeout_s:g} s")
+            lost, self._lost = self._lost, []
+            waiting = self._waiting
+        failures.raise_undelivered(lost, waiting, timeout_s, self._refusal.reason)
 
     @property
     def unacknowledged(self) -> int:
-        with self._lock:
-            return self._sent - self._done
+        return self._waiting
 
     @property
     def failed(self) -> int:
         return self._failed
 
     def close(self) -> None:
-        self._producer.close(timeout=CLOSE_S)
+        self._producer.close(timeout=limits.CLOSE_S)
 
-    def _acknowledged(self, _: object) -> None:
-        with self._lock:
-            self._done += 1
+    def _acknowledged(self, topic: str, size: int, _: object) -> None:
+        self._settle(topic, size, None)
 
-    def _gave_up(self, topic: str, error: BaseException) -> None:
+    def _settle(self, topic: str, size: int, error: BaseException | None) -> None:
         with self._lock:
-            self._done += 1
-            self._failed += 1
-            self._failures.append((topic, named(self._settings, topic, error)))
+            self._waiting -= 1
+            self._waiting_bytes -= size
+            if error is not None:
+                self._failed += 1
+                self._lost.append(named(self._settings, topic, error))
+
+    def _unplaced(self, topic: str) -> KafkaError:
+        """Why kafka-python did not learn in time where the topic's partitions lie."""
+        try:
+            admin = Admin(self._settings, connect_s=LONGEST_BLOCK_MS / 1000)
+        except KafkaUnavailable as error:
+            return BufferFull(f"a record for topic {topic!r} was not taken: {error}")
+        try:
+            admin.partitions(topic)
+        except KafkaError as error:
+            return error
+        finally:
+            admin.close()
+        return BufferFull(f"Kafka at {self._settings.bootstrap} is slow to tell where topic {topic!r} lies: send later")

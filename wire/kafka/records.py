@@ -8,12 +8,8 @@ from typing import NamedTuple, Protocol
 
 EARLIEST = -2
 """Start at the oldest record that the broker still has."""
-LATEST = -1
-"""Start after the newest record of the moment."""
 UNKNOWN_LAG = sys.maxsize
 """The lag of a partition from which nothing was heard yet: never taken for caught up."""
-MAX_RECORD_BYTES = 1_000_000
-"""Key, value and headers together; brokers take batches of 1,048,588 bytes by default."""
 
 Headers = Sequence[tuple[str, bytes]]
 
@@ -67,17 +63,18 @@ class Consumer(Protocol):
     def poll(self, max_records: int, timeout_s: float) -> list[Record]:
         """Up to `max_records` records, at once when there are some; empty when none came within `timeout_s`.
 
-        Raises OffsetGone, KafkaDenied, UnknownTopic; a broker that is away is waited for.
+        Raises OffsetGone, KafkaDenied, UnknownTopic; a broker that is away is waited for. To be called by
+        one thread.
         """
 
     def positions(self) -> dict[tuple[str, int], int]:
-        """The offset that comes next, by topic and partition; EARLIEST or LATEST while that is not known yet."""
+        """The offset that comes next, by topic and partition."""
 
     def lags(self) -> dict[tuple[str, int], int]:
         """Records between position and the partition's end as the last fetch told it; UNKNOWN_LAG before one did."""
 
     def seek(self, topic: str, partition: int, offset: int) -> None:
-        """Go on at another offset."""
+        """Go on at another offset, or at EARLIEST; also how to go on after OffsetGone."""
 
     def close(self) -> None:
         """End the client."""
