@@ -12,7 +12,7 @@ class Interest:
     """One worker."""
 
     def __init__(self) -> None:
-        self.host = Host()
+        self.host = Host.from_env()
 
     @bentoml.api(route="/v1/models/interest:predict")
     def predict(self, instances: list[dict[str, Any]]) -> dict[str, Any]:

@@ -24,4 +24,4 @@ def serve(host: Host, port: int) -> None:
 
 
 if __name__ == "__main__":
-    serve(Host(), int(sys.argv[1]))
+    serve(Host.from_env(), int(sys.argv[1]))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
@@ -24,15 +25,20 @@ BUNDLE, HISTORIES, NOW_MS = "BENCH_BUNDLE", "BENCH_HISTORIES", "BENCH_NOW_MS"
 class Host:
     """Answers predictions; histories come from the file that the benchmark wrote, ready for the model."""
 
-    def __init__(self) -> None:
-        self.scorer = Scorer(open_bundle(Path(os.environ[BUNDLE])), threads=1)
-        self.now_ms = int(os.environ[NOW_MS])
+    def __init__(self, bundle: Path, histories: Path, now_ms: int) -> None:
+        self.scorer = Scorer(open_bundle(bundle), threads=1)
+        self.now_ms = now_ms
         rows = {video_key(video_id): row for video_id, row in self.scorer.catalogue.index.items()}
-        with np.load(os.environ[HISTORIES]) as file:
+        with np.load(histories) as file:
             self.histories: dict[str, Feedback] = {
                 user: feedback(history, lambda keys: np.array([rows.get(int(key), -1) for key in keys]))
                 for user, history in zip(file["users"].tolist(), file["rows"], strict=True)
             }
+
+    @classmethod
+    def from_env(cls) -> Self:
+        """As the benchmark's environment says."""
+        return cls(Path(os.environ[BUNDLE]), Path(os.environ[HISTORIES]), int(os.environ[NOW_MS]))
 
     def scores(self, user_id: str, video_ids: Sequence[str]) -> list[float]:
         """The probability of each video, all at position 1."""

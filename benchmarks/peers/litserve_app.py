@@ -12,7 +12,7 @@ class Api(litserve.LitAPI):
     """One worker, no batching: the requests are ragged."""
 
     def setup(self, device: str) -> None:  # noqa: ARG002
-        self.host = Host()
+        self.host = Host.from_env()
 
     def decode_request(self, request: dict[str, Any]) -> dict[str, Any]:
         return request

@@ -12,7 +12,7 @@ class Interest(MLModel):
     """Open Inference Protocol v2: `user_id` [1], `video_id` [N] to `probability` [N]."""
 
     async def load(self) -> bool:
-        self.host = Host()
+        self.host = Host.from_env()
         return True
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:

@@ -2,12 +2,13 @@
 
     python -m benchmarks.peers.naive_app PORT
 
-It runs in bare FastAPI's place. The candidates of a request go through each encoder in one batch, and their raw
-features lie in memory, decoded: no file is read. (The history's videos stay encoded, which favours it.)
+It runs in bare FastAPI. The raw features lie in memory, decoded: no file is read; candidates go through the encoders
+`BATCH` at a time. The history's videos stay encoded, which favours it.
 """
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,21 +29,20 @@ BATCH = 20
 class NaiveHost(Host):
     """As its base, with all that is known of the candidates made anew for each request."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        made, bundle = raw_features(videos()), self.scorer.bundle
+    def __init__(self, bundle: Path, histories: Path, now_ms: int) -> None:
+        super().__init__(bundle, histories, now_ms)
+        made, opened = raw_features(videos()), self.scorer.bundle
         self.raw: tuple[NDArray[Any], ...] = (made.frames, made.mfcc, made.text)
-        self.encoders = [session(bundle, f"content_{name}", 1) for name in MODALITIES]
-        self.items = session(bundle, "item_encoder", 1)
-        self.missing = bundle.catalogue().missing
+        self.encoders = [session(opened, f"content_{name}", 1) for name in MODALITIES]
+        self.items = session(opened, "item_encoder", 1)
+        self.missing = opened.catalogue().missing
 
     def scores(self, user_id: str, video_ids: Sequence[str]) -> list[float]:
         known, rows = self.scorer.catalogue, self.scorer.catalogue.rows(video_ids)
         fresh = CatalogueTable(tuple(video_ids), self.encode(rows), known.duration_s[rows], self.missing)
-        columns: list[tuple[NDArray[Any], NDArray[Any]]]
-        columns = list(zip(known.items, Catalogue(fresh, self.items).items, strict=True))
-        for column, values in columns:
-            column[rows] = values[: len(rows)]
+        items = Catalogue(fresh, self.items).items
+        for name in items._fields:
+            getattr(known.items, name)[rows] = getattr(items, name)[: len(rows)]
         return super().scores(user_id, video_ids)
 
     def encode(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -56,4 +56,4 @@ class NaiveHost(Host):
 
 
 if __name__ == "__main__":
-    fastapi_app.serve(NaiveHost(), int(sys.argv[1]))
+    fastapi_app.serve(NaiveHost.from_env(), int(sys.argv[1]))

@@ -16,7 +16,7 @@ class Interest:
     """One replica behind Ray's own proxy."""
 
     def __init__(self) -> None:
-        self.host = Host()
+        self.host = Host.from_env()
 
     async def __call__(self, request: Request) -> dict[str, Any]:
         return self.host.answer(await request.json())

@@ -24,6 +24,8 @@ from rapt.service import Service
 PROJECT = Path(__file__).parent.parent.parent
 PREDICT = "/v1/models/interest:predict"
 GRACE_S = 10.0
+EQUAL = 1e-4
+"""Probabilities that differ by no more are the same."""
 Question = tuple[str, list[str]]
 Floats = NDArray[np.float64]
 
@@ -180,8 +182,8 @@ def stop(started: Started, folder: Path) -> None:
 def agree(
     peer: Peer, started: Started, questions: Sequence[Question], hosted: Hosted, expected: Sequence[Floats]
 ) -> float:
-    """The largest difference of a probability from `expected`; at most 1e-4, or what is compared is not the same."""
+    """The largest difference of a probability from `expected`; at most `EQUAL`, or what is compared is not the same."""
     answers = [peer.protocol.ask(started.address, question, hosted.now_ms) for question in questions]
     worst = max(float(np.abs(a - e).max()) for a, e in zip(answers, expected, strict=True))
-    assert worst <= 1e-4, f"{peer.name} answers otherwise: up to {worst}"
+    assert worst <= EQUAL, f"{peer.name} answers otherwise: up to {worst}"
     return worst

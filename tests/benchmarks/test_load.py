@@ -21,7 +21,7 @@ STALL_S = 0.3
 class Counting(ThreadingHTTPServer):
     """Keeps the bodies that came and when; the one named `stall` waits, one named `fail` is answered with 503."""
 
-    daemon_threads = True
+    daemon_threads, request_queue_size = True, 64
 
     def __init__(self) -> None:
         self.bodies: list[tuple[float, bytes]] = []

@@ -1,0 +1,327 @@
+"""What a prediction costs through both tiers, beside five servers that host the same scorer in one, and a naive one.
+
+    python -m benchmarks.serving [--quick] [--only ours FastAPI ...]
+
+Ours is the whole laptop stack: the transformer reads the viewer's state, which the feeder made of events in Kafka,
+asks the predictor over gRPC and logs the exposure. A peer gets the same model, requests and histories, the latter in
+memory and ready for the model (peers/host.py), in one process or what it makes of that, in an environment of its own.
+Before anything is measured, its probabilities must equal ours.
+
+Compared is what a CPU second of the server's processes (for ours: transformer and predictor) answers at saturation,
+peer and ours in turns, several rounds, so that a slow minute of the machine meets both; intervals are the lowest and
+highest round. Latencies are those of an open loop at 100 requests/s, counted from when a request was due. What the
+stream adds (broker, feeder, object store: exposures are written, state is kept) is told apart.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.load import Load, http_request, measure
+from benchmarks.material import CANDIDATES, Viewer, questions, viewers, write_histories
+from benchmarks.model import cached_bundle
+from benchmarks.peers import servers
+from benchmarks.peers.host import Host
+from benchmarks.peers.servers import NAIVE, PEERS, V1, Floats, Hosted, Peer, Protocol, Question, Started
+from benchmarks.plot import line_chart
+from benchmarks.report import FOLDER, Row, record
+from benchmarks.stack import Ours, ours
+from interest.history import HISTORY
+from interest.records import Event, Kind
+from tests.ports import free_ports
+from wire.kafka.topics import EVENTS
+
+OURS = "ours"
+RATE, CONNECTIONS = 100.0, 8
+VIEWERS, QUESTIONS, CHECKED = 500, 1000, 10
+CURVE_CANDIDATES, CURVE_HISTORIES = (1, 10, 50, 100, 200, 500), (0, 10, 25, 50, 75, HISTORY)
+CURVE_VIEWERS = 20
+ARRIVED_S, CHANGED_S = 120.0, 10.0
+STREAM = ("broker", "feeder", "object-store")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long each part takes."""
+
+    rounds: int = 3
+    warm_s: float = 1.0
+    saturated_s: float = 3.0
+    rate_s: float = 10.0
+    peer_rate_s: float = 5.0
+    naive_s: float = 8.0
+    curve_s: float = 1.5
+    fresh_s: float = 15.0
+
+
+QUICK = Plan(rounds=1, warm_s=0.5, saturated_s=2.0, rate_s=5.0, peer_rate_s=2.0, naive_s=3.0, curve_s=0.5, fresh_s=4.0)
+
+
+@dataclass
+class Side:
+    """What was measured of a server; for a peer, `ours` holds our run right after each of its `saturated`."""
+
+    saturated: list[Load] = field(default_factory=list)
+    ours: list[Load] = field(default_factory=list)
+    rated: list[Load] = field(default_factory=list)
+    difference: float = 0.0
+
+    @property
+    def per_cpu_s(self) -> float:
+        """Answers for a CPU second, the median of rounds."""
+        return statistics.median(load.per_cpu_s for load in self.saturated)
+
+    @property
+    def ratios(self) -> list[float]:
+        """How many times more ours answers for a CPU second, round by round."""
+        return [mine.per_cpu_s / theirs.per_cpu_s for mine, theirs in zip(self.ours, self.saturated, strict=True)]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """All that the parts need: requests as questions, what the peers are given, where files go."""
+
+    plan: Plan
+    folder: Path
+    hosted: Hosted
+    asked: Sequence[Question]
+    expected: Sequence[Floats]
+
+    def load(
+        self, started: Started, protocol: Protocol, seconds: float, *, rate: float | None = None,
+        connections: int | None = CONNECTIONS, asked: Sequence[Question] | None = None, pids: Sequence[int] = (),
+    ) -> Load:  # fmt: skip
+        """One run of the generator against a server; an answer but 200 ends the benchmark."""
+        bodies = (protocol.body(question, self.hosted.now_ms) for question in asked or self.asked)
+        requests = self.folder / "requests.msgpack"
+        requests.write_bytes(
+            msgspec.msgpack.encode([http_request(started.address, protocol.path, body) for body in bodies])
+        )
+        found = measure(started.address, requests, seconds, rate=rate, connections=connections,
+                        pids=pids or started.pids)  # fmt: skip
+        assert not found.errors and found.requests, f"{started.name}: {found.errors} errors, {found.requests} answers"
+        return found
+
+    def peer(self, peer: Peer, side: Side, mine: Callable[[], Started] | None) -> None:
+        """One round of a peer, and of ours right after it."""
+        plan, run = self.plan, self.folder / "peers"
+        started = servers.start(peer, self.hosted, run, free_ports(), self.asked[0])
+        try:
+            side.difference = servers.agree(peer, started, self.asked[:CHECKED], self.hosted, self.expected)
+            self.load(started, peer.protocol, plan.warm_s)
+            side.saturated.append(self.load(started, peer.protocol, plan.saturated_s))
+            if not side.rated:
+                side.rated.append(self.load(started, peer.protocol, plan.peer_rate_s, rate=RATE))
+        finally:
+            servers.stop(started, run)
+        if mine is not None:
+            side.ours.append(self.load(mine(), V1, plan.saturated_s))
+
+    def naive(self, side: Side) -> None:
+        """The naive service answers so slowly that it gets one connection, and one go."""
+        run = self.folder / "peers"
+        started = servers.start(NAIVE, self.hosted, run, free_ports(), self.asked[0])
+        try:
+            side.difference = servers.agree(NAIVE, started, self.asked[:2], self.hosted, self.expected[:2])
+            side.saturated.append(self.load(started, NAIVE.protocol, self.plan.naive_s, connections=1))
+        finally:
+            servers.stop(started, run)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="one short round: whether it works, not how well")
+    names = (OURS, *(peer.name for peer in (*PEERS, NAIVE)))
+    parser.add_argument("--only", nargs="+", choices=names, default=names, help="measure these alone")
+    given = parser.parse_args()
+    plan = QUICK if given.quick else Plan()
+    with tempfile.TemporaryDirectory(prefix="rapt-bench-") as name, ExitStack() as closing:
+        folder, now_ms = Path(name), int(time.time() * 1000)
+        bundle, known = cached_bundle(), viewers(VIEWERS, now_ms)
+        hosted = Hosted(bundle.folder, write_histories(folder / "histories.npz", known), now_ms)
+        host, asked = Host(hosted.bundle, hosted.histories, now_ms), questions(known, QUESTIONS)
+        expected = [np.array(host.scores(*question)) for question in asked[:CHECKED]]
+        bench = Bench(plan, folder, hosted, asked, expected)
+        running = closing.enter_context(ours(folder, bundle)) if OURS in given.only else None
+        if running is not None:
+            arrive(running, bench, known)
+        compared(bench, running, [peer for peer in PEERS if peer.name in given.only], naive=NAIVE.name in given.only)
+
+
+def arrive(running: Ours, bench: Bench, known: Sequence[Viewer]) -> None:
+    """Send the viewers' events, and wait until the endpoint answers as the host does."""
+    running.send(known)
+    for length in CURVE_HISTORIES[:-1]:
+        running.send(viewers(CURVE_VIEWERS, bench.hosted.now_ms, length, _short(length)))
+    address, give_up_at = running.started.address, time.monotonic() + ARRIVED_S
+    while True:
+        answers = [V1.ask(address, question, bench.hosted.now_ms) for question in bench.asked[:CHECKED]]
+        worst = max(float(np.abs(a - b).max()) for a, b in zip(answers, bench.expected, strict=True))
+        if worst <= servers.EQUAL:
+            return
+        assert time.monotonic() < give_up_at, f"ours answers otherwise than the scorer: up to {worst}"
+
+
+def compared(bench: Bench, running: Ours | None, peers: Sequence[Peer], *, naive: bool) -> None:
+    """Measure, print, record."""
+    plan, mine, sides = bench.plan, Side(), {peer.name: Side() for peer in peers}
+    if running is not None:
+        bench.load(running.started, V1, plan.warm_s)
+    for _ in range(plan.rounds):
+        if running is not None:
+            mine.rated.append(bench.load(running.started, V1, plan.rate_s, rate=RATE))
+            mine.saturated.append(bench.load(running.started, V1, plan.saturated_s))
+        for peer in peers:
+            bench.peer(peer, sides[peer.name], None if running is None else lambda: running.started)
+    if naive:
+        sides[NAIVE.name] = Side()
+        bench.naive(sides[NAIVE.name])
+    Console().print(_peers_table({OURS: mine, **sides} if running else sides))
+    if running is not None:
+        record("serving", [*_ratios(mine, sides), *_latencies(mine, sides), *_of_ours(bench, running)])
+        curves(bench, running)
+
+
+def _ratios(mine: Side, sides: dict[str, Side]) -> list[Row]:
+    """Answers for a CPU second, ours to the best peer's and to the naive service's."""
+    rows: list[Row] = []
+    peers = {name: side for name, side in sides.items() if name != NAIVE.name}
+    if peers:
+        best = max(peers, key=lambda name: peers[name].per_cpu_s)
+        ratios = peers[best].ratios
+        rows.append(_row("throughput_ratio_best_peer", ratios, "times", better="higher")
+                    | {"peer": f"{best}, requests/CPU s", "peer_value": peers[best].per_cpu_s,
+                       "ratio": statistics.median(ratios)})  # fmt: skip
+    if NAIVE.name in sides:
+        per_cpu_s = sides[NAIVE.name].per_cpu_s
+        ratios = [load.per_cpu_s / per_cpu_s for load in mine.saturated]
+        rows.append(_row("naive_ratio", ratios, "times", better="higher")
+                    | {"peer": "naive, requests/CPU s", "peer_value": per_cpu_s,
+                       "ratio": statistics.median(ratios)})  # fmt: skip
+    return [*rows, _row("requests_per_cpu_s", [load.per_cpu_s for load in mine.saturated], "1/s", better="higher")]
+
+
+def _latencies(mine: Side, sides: dict[str, Side]) -> list[Row]:
+    """At 100 requests/s, beside the quickest peer."""
+    rated = {name: side.rated[0] for name, side in sides.items() if side.rated}
+    rows = []
+    for name in ("p50_ms", "p99_ms"):
+        row = _row(f"predict_{name}", [getattr(load, name) for load in mine.rated], "ms")
+        if rated:
+            best = min(rated, key=lambda peer: float(getattr(rated[peer], name)))
+            theirs = float(getattr(rated[best], name))
+            row |= {"peer": best, "peer_value": theirs, "ratio": theirs / row["value"]}
+        rows.append(row)
+    return rows
+
+
+def _of_ours(bench: Bench, running: Ours) -> list[Row]:
+    """What only ours has: freshness, memory, start, the stream's share."""
+    fresh_ms = freshness(bench, running)
+    print(f"event to changed prediction: {len(fresh_ms)} events, median {np.median(fresh_ms):.1f} ms")
+    pids = [running.process(name).pid for name in STREAM]
+    stream = bench.load(running.started, V1, bench.plan.saturated_s, pids=pids)
+    shares = ", ".join(f"{name} {spent / stream.requests * 1e3:.2f}" for name, spent in zip(STREAM, stream.cpu_s,
+                                                                                          strict=True))  # fmt: skip
+    print(f"CPU ms a request beside both tiers: {shares}")
+    return [
+        _row("freshness_p99_ms", [float(np.percentile(fresh_ms, 99))], "ms"),
+        _row("stream_cpu_ms", [1e3 / stream.per_cpu_s], "CPU ms/request"),
+        _row("predictor_rss_mb", [running.process("predictor").memory_info().rss / 1e6], "MB"),
+        _row("predictor_ready_s", [running.predictor_ready_s() for _ in range(bench.plan.rounds)], "s"),
+    ]
+
+
+def freshness(bench: Bench, running: Ours) -> list[float]:
+    """Milliseconds from sending an event to the first changed answer, one after the other, at 100 requests/s."""
+    started, found = running.started, list[float]()
+    with ThreadPoolExecutor(1) as beside:
+        load = beside.submit(bench.load, started, V1, bench.plan.fresh_s, rate=RATE)
+        while not load.done():
+            user_id, video_ids = bench.asked[len(found) % len(bench.asked)]
+            found.append(_one_change(running, started.address, (user_id, video_ids[:10]), len(found)))
+        load.result()
+    running.events.flush(CHANGED_S)
+    return found
+
+
+def _one_change(running: Ours, address: str, question: Question, number: int) -> float:
+    ts_ms = int(time.time() * 1000)
+    # The moment stays the same, so that only the state can change the answer.
+    before = V1.ask(address, question, ts_ms + 1)
+    event = Event(event_id=f"fresh-{number}", user_id=question[0], video_id=question[1][0], request_id="fresh",
+                  ts_ms=ts_ms, kind=Kind.LIKE)  # fmt: skip
+    begun = time.perf_counter()
+    running.events.send(EVENTS, question[0].encode(), msgspec.json.encode(event))
+    while (V1.ask(address, question, ts_ms + 1) == before).all():
+        assert time.perf_counter() - begun < CHANGED_S, f"the event changed nothing within {CHANGED_S:g} s"
+    return (time.perf_counter() - begun) * 1e3
+
+
+def curves(bench: Bench, running: Ours) -> None:
+    """Latency and CPU by candidates and by history, one request at a time: printed and drawn."""
+    now_ms = bench.hosted.now_ms
+    full = viewers(VIEWERS, now_ms)
+    by_history = {length: viewers(CURVE_VIEWERS, now_ms, length, _short(length)) for length in CURVE_HISTORIES[:-1]}
+    by_history[HISTORY] = full
+    asked = {
+        "candidates": {count: questions(full, 100, count) for count in CURVE_CANDIDATES},
+        "history": {length: questions(some, 100) for length, some in by_history.items()},
+    }
+    for name, points in asked.items():
+        table = Table(name, "median ms", "p99 ms", "CPU ms", title=f"one request at a time, by {name}")
+        lines: dict[str, list[tuple[float, float]]] = {"median ms": [], "CPU ms, both tiers": []}
+        for point, some in points.items():
+            load = bench.load(running.started, V1, bench.plan.curve_s, connections=1, asked=some)
+            cpu_ms = 1e3 / load.per_cpu_s
+            table.add_row(str(point), f"{load.p50_ms:.2f}", f"{load.p99_ms:.2f}", f"{cpu_ms:.2f}")
+            for line, value in zip(lines.values(), (load.p50_ms, cpu_ms), strict=True):
+                line.append((point, value))
+        Console().print(table)
+        title = f"A prediction's cost by {name}"
+        print(line_chart(FOLDER / f"serving_{name}.svg", title, name, "ms", lines))
+
+
+def _short(length: int) -> str:
+    return f"history{length}"
+
+
+def _row(name: str, values: Sequence[float], unit: str, better: str = "lower") -> Row:
+    row: Row = {"name": name, "value": statistics.median(values), "unit": unit, "better": better}  # type: ignore[typeddict-item]
+    if len(values) > 1:
+        row["interval"] = (min(values), max(values))
+    return row
+
+
+def _peers_table(sides: dict[str, Side]) -> Table:
+    table = Table("server", "CPU ms/request", "requests/CPU s", "requests/s", f"p50 ms at {RATE:g}/s", "p99 ms",
+                  "ours to it", "largest difference", title=f"{CANDIDATES} candidates, history {HISTORY}")  # fmt: skip
+    for name, side in sides.items():
+        per_s = statistics.median(load.per_s for load in side.saturated)
+        rated = [statistics.median(getattr(load, key) for load in side.rated) for key in ("p50_ms", "p99_ms")
+                 ] if side.rated else []  # fmt: skip
+        ratios = side.ratios if side.ours else []
+        table.add_row(
+            name, f"{1e3 / side.per_cpu_s:.2f}", f"{side.per_cpu_s:.1f}", f"{per_s:.1f}",
+            *(f"{value:.2f}" for value in rated or ()), *([""] * (0 if rated else 2)),
+            f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})" if ratios else "",
+            f"{side.difference:.1g}",
+        )  # fmt: skip
+    return table
+
+
+if __name__ == "__main__":
+    main()
