@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from inference.state.errors import StateUnavailable
@@ -12,5 +13,12 @@ __all__ = ["Freshness", "StateReader", "StateUnavailable", "ViewerState", "open_
 
 
 def open_reader(folder: Path) -> StateReader:
-    """A reader of the state that the feeder keeps in `folder`, which may still be to come."""
+    """A reader of the state that the feeder keeps in `folder`, which may still be to come.
+
+    When RAPT_STATE_VALKEY names a Valkey (host:port), the state is there.
+    """
+    if address := os.environ.get("RAPT_STATE_VALKEY"):
+        from inference.state.valkey_store import ValkeyReader
+
+        return ValkeyReader(address)
     return SlabReader(folder)

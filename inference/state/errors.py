@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from inference.errors import InferenceError
+from inference.errors import InferenceError, Unavailable
 
 
 class StateError(InferenceError):
     """Root of the viewer state's failures."""
 
 
-class StateUnavailable(StateError):
+class StateUnavailable(StateError, Unavailable):
     """No state to read now: no feeder yet, one that restores, or one that died while it wrote this viewer."""
 
 

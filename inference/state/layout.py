@@ -120,8 +120,8 @@ class Layout:
 
 
 def undo_bytes() -> int:
-    """Length of the journal: old offsets, slots, metas, positions and rows."""
-    return PARTITIONS * 8 + CHUNK * (4 + META.itemsize) + UNDO_ROWS * (8 + ROW_BYTES)
+    """Length of the journal: slots, metas, positions and rows."""
+    return CHUNK * (4 + META.itemsize) + UNDO_ROWS * (8 + ROW_BYTES)
 
 
 def layout_within(memory_bytes: int) -> Layout:

@@ -59,9 +59,10 @@ class Slab:
         self.meta_blobs: NDArray[np.void] = self.metas.view(META_BLOB)
         self.rows: NDArray[np.void] = self._array(ROW, layout.rows, self.capacity * HISTORY)
         self.row_blobs: NDArray[np.void] = self.rows.view(ROW_BLOB)
+        self.row_bytes = memoryview(self._map)[layout.rows : layout.rows + self.capacity * SLOT_ROWS_BYTES]
+        self.dirty: NDArray[np.bool_] = np.ones(-(-self.capacity // SEGMENT), np.bool_)
         at = layout.undo
-        self.undo_offsets: NDArray[np.int64] = self._array(np.int64, at, PARTITIONS)
-        self.undo_slots: NDArray[np.uint32] = self._array(np.uint32, at := at + PARTITIONS * 8, CHUNK)
+        self.undo_slots: NDArray[np.uint32] = self._array(np.uint32, at, CHUNK)
         self.undo_metas: NDArray[np.void] = self._array(META_BLOB, at := at + CHUNK * 4, CHUNK)
         self.undo_positions: NDArray[np.int64] = self._array(np.int64, at := at + CHUNK * META.itemsize, UNDO_ROWS)
         self.undo_rows: NDArray[np.void] = self._array(ROW_BLOB, at + UNDO_ROWS * 8, UNDO_ROWS)
@@ -93,6 +94,21 @@ class Slab:
                 self._backed = end
         return min(slots, self._backed)
 
+    def write_rows(self, slot: int, data: bytes | memoryview) -> None:
+        """Write whole slots' rows from `slot` on, with the memory that takes; raises StateFolderFull."""
+        at = self.layout.rows + slot * SLOT_ROWS_BYTES
+        rest = memoryview(data)
+        while len(rest):
+            try:
+                written = os.pwrite(self._file, rest, at)
+            except OSError as error:
+                raise _named(error, len(rest)) from error
+            at, rest = at + written, rest[written:]
+
+    def filled(self, slots: int) -> None:
+        """The first slots have memory by `write_rows`."""
+        self._backed = slots
+
     @property
     def full(self) -> bool:
         """Whether the folder's file system had no room for all of the slab."""
@@ -110,6 +126,7 @@ class Slab:
 
     def let_go(self) -> None:
         """Unmap with the state as it is, to be adopted by the next feeder."""
+        self.row_bytes.release()
         for name, value in list(vars(self).items()):
             if isinstance(value, np.ndarray):
                 delattr(self, name)
@@ -127,12 +144,7 @@ class Slab:
             else:
                 os.pwrite(self._file, bytes(end - begin), begin)
         except OSError as error:
-            if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
-                raise
-            raise StateFolderFull(
-                f"no room for {end - begin} bytes of viewers' state in RAPT_STATE_FOLDER: "
-                "make room there, give it more memory, or set RAPT_STATE_MEMORY_MIB lower"
-            ) from error
+            raise _named(error, end - begin) from error
 
     def _array(self, kind: npt.DTypeLike, begin: int, count: int) -> NDArray[Any]:
         return np.frombuffer(self._map, kind, count, begin)
@@ -225,3 +237,12 @@ def boot() -> int:
         import psutil
 
         return int(psutil.boot_time())
+
+
+def _named(error: OSError, size_bytes: int) -> OSError | StateFolderFull:
+    if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+        return error
+    return StateFolderFull(
+        f"no room for {size_bytes} bytes of viewers' state in RAPT_STATE_FOLDER: "
+        "make room there, give it more memory, or set RAPT_STATE_MEMORY_MIB lower"
+    )

@@ -1,0 +1,1 @@
+"""The process that follows the topic `events` and keeps the viewers' states."""
