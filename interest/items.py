@@ -84,7 +84,7 @@ class Catalogue:
         with self._growing:
             new, first = self._encode(content, duration_s), self._used
             self._make_room(first + len(video_ids))
-            for column, values in zip(self.items, new, strict=True):
+            for column, values in zip(self.items._asdict().values(), new, strict=True):
                 column[first : first + len(video_ids)] = values
             self.index.update((video_id, first + number) for number, video_id in enumerate(video_ids))
             self._used = first + len(video_ids)

@@ -73,6 +73,29 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     randomised: bool = False
 
 
+class Exposure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a viewer was scored, and on what it stood (topic `exposures`, key `user_id`).
+
+    The history behind it is what the viewer's feedback in partition `state_offset[0]` of `events`, from offset
+    `state_since` up to but without `state_offset[1]`, makes; with `ts_ms` as the moment the scores follow from it.
+    A viewer without state has (-1, 0). `propensity` is the chance that the viewer got this `arm`.
+    """
+
+    request_id: str
+    user_id: str
+    experiment: str | None
+    arm: str
+    propensity: float
+    model_digest: str
+    candidates: tuple[str, ...]
+    positions: tuple[int, ...]
+    scores: tuple[float, ...]
+    state_offset: tuple[int, int]
+    state_since: int
+    state_age_ms: int
+    ts_ms: int
+
+
 def watch_threshold_ms(duration_s: float) -> int:
     """Milliseconds of watching from which a video of that length counts as engaged."""
     return round(min(duration_s, ENGAGED_WATCH_S) * 1000)

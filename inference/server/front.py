@@ -1,0 +1,141 @@
+"""Routes that are answered before KServe's application: bytes in, bytes out, no framework in between."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from prometheus_client import Histogram
+
+from inference.errors import InferenceError, RequestTooLarge
+
+LOG = logging.getLogger(__name__)
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+JSON = b"application/json"
+BUCKETS = (
+    0.0005,
+    0.001,
+    0.0015,
+    0.002,
+    0.003,
+    0.004,
+    0.005,
+    0.0075,
+    0.01,
+    0.015,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    2.5,
+)
+SECONDS = Histogram("rapt_request_seconds", "From a request's last byte to its answer", ("route", "code"),
+                    buckets=BUCKETS)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request's headers, names in lower case, and its whole body."""
+
+    headers: Mapping[bytes, bytes]
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer; its body is JSON unless `content_type` says otherwise."""
+
+    body: bytes
+    status: int = HTTPStatus.OK
+    content_type: bytes = JSON
+    headers: tuple[tuple[bytes, bytes], ...] = field(default=())
+
+
+Handler = Callable[[Request], Awaitable[Reply]]
+
+
+class Front:
+    """An ASGI application: its own routes by (method, path), all others by the application behind it."""
+
+    def __init__(self, behind: Application, routes: Mapping[tuple[str, str], Handler], max_body_bytes: int) -> None:
+        self.behind = behind
+        self.routes = routes
+        self.max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        handler = self.routes.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
+        if handler is None:
+            await self.behind(scope, receive, send)
+            return
+        reply = await self._reply(handler, scope, receive)
+        await send({
+            "type": "http.response.start",
+            "status": reply.status,
+            "headers": [(b"content-type", reply.content_type), (b"content-length", b"%d" % len(reply.body)),
+                        *reply.headers],
+        })  # fmt: skip
+        await send({"type": "http.response.body", "body": reply.body})
+
+    async def _reply(self, handler: Handler, scope: Scope, receive: Receive) -> Reply:
+        try:
+            request = Request(dict(scope["headers"]), await self._body(receive))
+            began = time.perf_counter()
+            reply = await answer(handler, request)
+        except RequestTooLarge as error:
+            return refused(error)
+        SECONDS.labels(scope["path"].rpartition("/")[2], reply.status).observe(time.perf_counter() - began)
+        return reply
+
+    async def _body(self, receive: Receive) -> bytes:
+        message = await receive()
+        body: bytes = message.get("body", b"")
+        if not message.get("more_body"):
+            self._check(len(body))
+            return body
+        parts, size = [body], len(body)
+        while message.get("more_body"):
+            self._check(size)
+            message = await receive()
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+        self._check(size)
+        return b"".join(parts)
+
+    def _check(self, size: int) -> None:
+        if size > self.max_body_bytes:
+            raise RequestTooLarge(f"the body has over {self.max_body_bytes} bytes: ask for fewer videos at a time")
+
+
+async def answer(handler: Handler, request: Request) -> Reply:
+    """What the handler answers, or its named failure as a reply; anything else is logged and told as 500."""
+    try:
+        return await handler(request)
+    except InferenceError as error:
+        return refused(error)
+    except Exception:
+        LOG.exception("a request failed")
+        return Reply(error_body("internal error; the server's log has it"), HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def refused(error: InferenceError) -> Reply:
+    """A named failure as a reply: its status, its message, and when to try again where that is known."""
+    after = error.retry_after_s
+    headers = ((b"retry-after", b"%d" % max(1, round(after))),) if after is not None else ()
+    return Reply(error_body(str(error)), error.status, headers=headers)
+
+
+def error_body(message: str) -> bytes:
+    """KServe's form of an error."""
+    return msgspec.json.encode({"error": message})

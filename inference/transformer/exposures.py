@@ -1,0 +1,54 @@
+"""Exposures on their way to the stream, off the hot path: a bounded queue, and a count of what it could not take."""
+
+from __future__ import annotations
+
+import msgspec
+from prometheus_client import Counter, Gauge
+
+from interest.records import Exposure
+from wire.errors import BufferFull, DeliveryFailed
+from wire.kafka import EXPOSURES, Client, KafkaSettings, Producer, producer
+
+SENT = Counter("rapt_exposures", "Exposures handed to the stream", ("arm",))
+UNLOGGED = Counter("rapt_exposures_unlogged", "Answers of the stable arm whose exposure the full queue did not take")
+LOST = Counter("rapt_exposures_lost", "Exposures that were taken and not acknowledged in the end; must stay 0")
+WAITING = Gauge("rapt_exposures_waiting", "Exposures not acknowledged yet", multiprocess_mode="livesum")
+FLUSH_S = 10.0
+
+
+class Exposures:
+    """Sends exposures; `healthy` says whether one more would be taken, before a viewer is given an arm."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._producer: Producer = producer(settings, Client.CONFLUENT)
+        self._encoder = msgspec.json.Encoder()
+        self._failed = 0
+        self.healthy = True
+
+    def send(self, exposure: Exposure) -> bool:
+        """Whether the queue took it."""
+        try:
+            self._producer.send(EXPOSURES, exposure.user_id.encode(), self._encoder.encode(exposure))
+        except BufferFull:
+            self.healthy = False
+            UNLOGGED.inc()
+            return False
+        self.healthy = True
+        SENT.labels(exposure.arm).inc()
+        return True
+
+    def look(self) -> None:
+        """Bring the counts up to date; to be called every now and then."""
+        WAITING.set(self._producer.unacknowledged)
+        failed = self._producer.failed
+        LOST.inc(failed - self._failed)
+        self._failed = failed
+
+    def close(self) -> None:
+        """Wait until all is acknowledged; what is not by then is counted as lost."""
+        try:
+            self._producer.flush(FLUSH_S)
+        except DeliveryFailed:
+            LOST.inc(self._producer.unacknowledged)
+        self.look()
+        self._producer.close()

@@ -1,0 +1,233 @@
+"""The transformer as a KServe model: viewer state, arm, predictor, exposure."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from prometheus_client import Counter, Gauge, Histogram
+
+from inference.errors import InvalidRequest, Unavailable
+from inference.protocol import Call
+from inference.server.front import BUCKETS
+from inference.server.model import ServedModel
+from inference.state import StateReader, ViewerState, open_reader
+from inference.transformer import messages
+from inference.transformer.backend import Backend, Limits
+from inference.transformer.exposures import Exposures
+from inference.transformer.messages import Context, Instance, Prediction, PredictResponse, Scored
+from inference.transformer.openapi import document
+from interest.experiments.assignment import Arm
+from interest.records import Exposure
+from interest.serving import Answer, Ask
+from interest.viewer_rows import video_key
+from wire.kafka import KafkaSettings
+
+STAGES = Histogram("rapt_stage_seconds", "Time of a prediction by stage", ("stage",), buckets=BUCKETS)
+AGE = Histogram("rapt_state_age_ms", "Age of the viewer state behind a prediction, ms",
+                buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000, 30_000))  # fmt: skip
+LAG = Gauge(
+    "rapt_state_lag_records", "Records of the stream that are not in the state yet", multiprocess_mode="livemax"
+)
+PREDICTIONS = Counter("rapt_predictions", "Predictions by arm and model", ("arm", "model"))
+FALLBACKS = Counter("rapt_fallbacks", "Answers with a learned stand-in for something unknown", ("what",))
+READING, SCORING = STAGES.labels("state"), STAGES.labels("predictor")
+LOOK_EVERY_S = 0.5
+OLDEST_STATE_MS = 10_000
+"""A state that is further behind than this is not answered from."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a transformer needs: predictors by arm, where the state lies, and limits."""
+
+    predictor: str
+    explainer: str
+    state_folder: Path
+    limits: Limits
+    oldest_state_ms: int = OLDEST_STATE_MS
+
+
+class Transformer(ServedModel):
+    """Answers `:predict` and `:explain`, and v2 by the same path."""
+
+    def __init__(self, name: str, settings: Settings, state: StateReader, kafka: KafkaSettings | None) -> None:
+        super().__init__(name)
+        self.settings, self.state, self.kafka = settings, state, kafka
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @staticmethod
+    def from_env(name: str, settings: Settings) -> Transformer:
+        """As the process's environment says."""
+        kafka = KafkaSettings.from_env() if os.environ.get("RAPT_KAFKA_BOOTSTRAP") else None
+        return Transformer(name, settings, open_reader(settings.state_folder), kafka)
+
+    async def begin(self) -> None:
+        self.backend = Backend(self.settings.predictor, self.name, self.settings.limits)
+        self.explainer = Backend(self.settings.explainer, self.name, Limits(deadline_s=20.0))
+        self.exposures = Exposures(self.kafka) if self.kafka is not None else None
+        self.backend_waits = "the predictor at " + self.settings.predictor
+        self._fresh = self.state.freshness()
+        await self._look_once()
+        self._tasks.add(asyncio.create_task(self._look()))
+
+    async def end(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await self.backend.close()
+        await self.explainer.close()
+        if self.exposures is not None:
+            await asyncio.to_thread(self.exposures.close)
+
+    def missing(self) -> str:
+        if not self._fresh.ready:
+            return f"viewers' states: the feeder is {self._fresh.lag} records behind, or does not run"
+        return self.backend_waits
+
+    async def predict_v1(self, body: bytes) -> bytes:
+        request = messages.predict_request(body)
+        if len(request.instances) == 1:
+            predictions = [await self._predict(request.instances[0])]
+        else:
+            predictions = list(await asyncio.gather(*map(self._predict, request.instances)))
+        return msgspec.json.encode(PredictResponse(predictions))
+
+    async def explain_v1(self, body: bytes) -> bytes:
+        request = messages.explain_request(body)
+        (instance,) = request.instances
+        ask, _ = self._asked(instance.user_id, instance.video_ids, instance.context, None)
+        explained = await self.explainer.explain(ask, instance.video_ids, pictures=request.pictures)
+        head = {"user_id": instance.user_id, "state_age_ms": self._fresh.age_ms, "now_ms": ask.now_ms}
+        return msgspec.json.encode({"explanations": [head | msgspec.json.decode(explained)]})
+
+    async def infer(self, call: Call) -> Call:
+        """v2: `user_id` BYTES [1], `video_id` BYTES [N], and if wanted `position` INT64 [N], `now_ms` INT64 [1]."""
+        users, videos = call.tensor("user_id", "BYTES"), call.tensor("video_id", "BYTES")
+        positions = call.tensor("position", "INT64").tolist() if "position" in call.tensors else None
+        now_ms = call.tensor("now_ms", "INT64").tolist() if "now_ms" in call.tensors else [None]
+        if len(users) != 1 or len(now_ms) != 1:
+            raise InvalidRequest(f"user_id has {len(users)} elements and now_ms {len(now_ms)}; each must have 1")
+        if positions is not None and len(positions) != len(videos):
+            raise InvalidRequest(f"position has {len(positions)} elements, video_id has {len(videos)}")
+        try:
+            plain = {"user_id": users[0].decode(), "video_ids": [one.decode() for one in videos],
+                     "context": {"now_ms": now_ms[0]}}  # fmt: skip
+            instance = msgspec.convert(plain, Instance)
+            positions = msgspec.convert(positions, list[messages.Position] | None)
+        except (msgspec.ValidationError, UnicodeDecodeError) as error:
+            raise InvalidRequest(str(error)) from error
+        made = await self._predict(instance, positions)
+        unknown = set(made.unknown_videos)
+        return Call(
+            {
+                "probability": np.array([one.probability for one in made.videos], np.float32),
+                "known": np.array([one not in unknown for one in instance.video_ids]),
+            },
+            {"request_id": made.request_id, "arm": made.arm, "model_digest": made.model_digest,
+             "state_age_ms": made.state_age_ms, "events": made.events},
+        )  # fmt: skip
+
+    def get_input_types(self) -> list[dict[str, object]]:
+        return [
+            {"name": "user_id", "datatype": "BYTES", "shape": [1]},
+            {"name": "video_id", "datatype": "BYTES", "shape": [-1]},
+            {"name": "position", "datatype": "INT64", "shape": [-1]},
+            {"name": "now_ms", "datatype": "INT64", "shape": [1]},
+        ]
+
+    def get_output_types(self) -> list[dict[str, object]]:
+        return [
+            {"name": "probability", "datatype": "FP32", "shape": [-1]},
+            {"name": "known", "datatype": "BOOL", "shape": [-1]},
+        ]
+
+    def openapi(self) -> dict[str, Any]:
+        return document(self.name)
+
+    async def _predict(self, instance: Instance, positions: Sequence[int] | None = None) -> Prediction:
+        began = time.perf_counter()
+        ask, viewer = self._asked(instance.user_id, instance.video_ids, instance.context, positions)
+        age_ms = self._fresh.age_ms
+        arm = Arm.STABLE  # the only one until there are experiments
+        asked = time.perf_counter()
+        digest, answer = await self.backend.answer(ask)
+        READING.observe(asked - began)
+        SCORING.observe(time.perf_counter() - asked)
+        scores = answer.probability.tolist()
+        prediction = Prediction(
+            user_id=instance.user_id,
+            request_id=secrets.token_hex(16),
+            arm=arm,
+            model_digest=digest,
+            state_age_ms=age_ms,
+            events=len(ask.history),
+            now_ms=ask.now_ms,
+            videos=list(map(Scored, instance.video_ids, scores)),
+            unknown_videos=_unknown(instance.video_ids, answer),
+        )
+        self._log(prediction, viewer, ask, scores)
+        return prediction
+
+    def _asked(
+        self, user_id: str, video_ids: Sequence[str], context: Context, positions: Sequence[int] | None
+    ) -> tuple[Ask, ViewerState]:
+        """The viewer's state and what to ask a predictor; raises Unavailable."""
+        self._fresh = self.state.freshness()
+        if self._fresh.age_ms > self.settings.oldest_state_ms:
+            raise Unavailable(
+                f"viewers' states are {self._fresh.age_ms} ms behind the stream, over {self.settings.oldest_state_ms}"
+            )
+        viewer = self.state.read(user_id)
+        history, now_ms = viewer.rows, context.now_ms
+        if now_ms is None:
+            # Clocks of viewers' devices may run ahead of ours; what they did has happened all the same.
+            now_ms = time.time_ns() // 1_000_000
+            now_ms = max(now_ms, int(history["ts_ms"][-1]) + 1) if len(history) else now_ms
+        else:
+            history = history[history["ts_ms"] < now_ms]
+        keys = np.array(list(map(video_key, video_ids)), np.uint64)
+        place = np.full(len(keys), context.position) if positions is None else np.array(positions, np.int64)
+        return Ask(history, now_ms, keys, place), viewer
+
+    def _log(self, made: Prediction, viewer: ViewerState, ask: Ask, scores: list[float]) -> None:
+        PREDICTIONS.labels(made.arm, made.model_digest[:12]).inc()
+        AGE.observe(made.state_age_ms)
+        if not made.events:
+            FALLBACKS.labels("viewer").inc()
+        if made.unknown_videos:
+            FALLBACKS.labels("video").inc(len(made.unknown_videos))
+        if self.exposures is not None:
+            self.exposures.send(
+                Exposure(
+                    request_id=made.request_id, user_id=made.user_id, experiment=None, arm=made.arm, propensity=1.0,
+                    model_digest=made.model_digest, candidates=tuple(one.video_id for one in made.videos),
+                    positions=tuple(ask.position.tolist()), scores=tuple(scores),
+                    state_offset=(viewer.partition, viewer.offset), state_since=viewer.since,
+                    state_age_ms=made.state_age_ms, ts_ms=made.now_ms,
+                )
+            )  # fmt: skip
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            await self._look_once()
+
+    async def _look_once(self) -> None:
+        """What readiness and the gauges stand on."""
+        self._fresh = self.state.freshness()
+        LAG.set(self._fresh.lag)
+        self.backend_waits = await self.backend.waits_for()
+        if self.exposures is not None:
+            self.exposures.look()
+
+
+def _unknown(video_ids: Sequence[str], answer: Answer) -> list[str]:
+    return [] if answer.known.all() else [video_ids[number] for number in np.flatnonzero(~answer.known)]

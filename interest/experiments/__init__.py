@@ -1,0 +1,1 @@
+"""Experiments on viewers: who sees which arm."""
