@@ -53,7 +53,7 @@ class Catalogue:
         self._encoder = encoder
         content = np.concatenate([table.content, table.missing[None]])
         content[:, list(drop)] = table.missing[list(drop)]
-        self.items = self._encode(content, np.append(table.duration_s, 0.0))
+        self.items = self.encode(content, np.append(table.duration_s, 0.0))
         self.index = {video_id: row for row, video_id in enumerate(table.video_ids)}
         self._used = len(table.video_ids)
         self._growing = threading.Lock()
@@ -82,13 +82,23 @@ class Catalogue:
     def put(self, video_ids: Sequence[str], content: Floats, duration_s: NDArray[np.float64]) -> None:
         """Add videos with `content` [n, M, C], or give those that are known a new one."""
         with self._growing:
-            new, first = self._encode(content, duration_s), self._used
+            new, first = self.encode(content, duration_s), self._used
             self._make_room(first + len(video_ids))
             for column, values in zip(self.items._asdict().values(), new, strict=True):
                 column[first : first + len(video_ids)] = values
             self.index.update((video_id, first + number) for number, video_id in enumerate(video_ids))
             self._used = first + len(video_ids)
             self._keys = self._sorted()
+
+    def encode(self, content: Floats, duration_s: NDArray[np.float64]) -> Items:
+        """What scoring needs of videos with `content` [n, M, C] and lengths `duration_s` [n]; nothing is kept."""
+        inputs = {"content": content, "log_length": log_length(duration_s)}
+        parts = [
+            self._encoder.run(None, {name: values[i : i + CHUNK] for name, values in inputs.items()})
+            for i in range(0, len(content), CHUNK)
+        ]
+        token, query, appeal = (np.concatenate(column) for column in zip(*parts, strict=True))
+        return Items(content, token, query, appeal, duration_s)
 
     def _make_room(self, rows: int) -> None:
         """Have arrays for that many rows and the unknown one behind them."""
@@ -101,15 +111,6 @@ class Catalogue:
             wider[: self._used], wider[-1] = column[: self._used], column[-1]
             grown.append(wider)
         self.items = Items(*grown)
-
-    def _encode(self, content: Floats, duration_s: NDArray[np.float64]) -> Items:
-        inputs = {"content": content, "log_length": log_length(duration_s)}
-        parts = [
-            self._encoder.run(None, {name: values[i : i + CHUNK] for name, values in inputs.items()})
-            for i in range(0, len(content), CHUNK)
-        ]
-        token, query, appeal = (np.concatenate(column) for column in zip(*parts, strict=True))
-        return Items(content, token, query, appeal, duration_s)
 
     def _sorted(self) -> _Keys:
         keys = np.fromiter(map(video_key, self.index), np.uint64, len(self.index))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from interest.bundle import Bundle
 from interest.history import HISTORY, Feedback, moment, outcomes
-from interest.items import Catalogue
+from interest.items import Catalogue, Items
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -71,7 +71,12 @@ class Scorer:
 
     def score(self, state: ViewerState, now: Floats, candidates: Ints, position: Ints) -> Predictions:
         """B viewers at moments `now` [B, 1, 2], and candidate rows of the catalogue [B, N] at `position` [B, N]."""
-        items = self.catalogue.items
+        return self.score_items(state, now, self.catalogue.items, candidates, position)
+
+    def score_items(
+        self, state: ViewerState, now: Floats, items: Items, candidates: Ints, position: Ints
+    ) -> Predictions:
+        """As `score`, with candidates out of `items`, which need not be the catalogue's."""
         inputs = state._asdict() | {
             "now": now,
             "content": items.content[candidates],

@@ -28,7 +28,7 @@ class Service:
     """What to run and how to know that it works.
 
     `environment` is all that the process gets beside PATH, HOME, TMPDIR, LANG and TZ. `ready` makes one real
-    request and tells whether it was answered.
+    request and tells whether it was answered. One that `needs_model` is not ready before a model is published.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Service:
     address: str
     data: Path
     ready: Callable[[], bool]
+    needs_model: bool = False
 
 
 @dataclass(frozen=True)

@@ -128,6 +128,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         shared = Path("/dev/shm")  # noqa: S108 - the folder inside is ours alone, mode 0700
         return shared / f"rapt-{os.getuid()}-{name}" if shared.is_dir() else self.home / "state"
 
+    def variables(self) -> dict[str, str]:
+        """These settings as variables, for another process of ours; keys of an S3 of your own go with them."""
+        own = {field.name: getattr(self, field.name) for field in msgspec.structs.fields(self)}
+        given = {PREFIX + name.upper(): str(value) for name, value in own.items() if str(value)}
+        return given | {name: os.environ[name] for name in AWS_KEYS if name in os.environ}
+
     def stream_environment(self) -> dict[str, str]:
         """What a process needs to reach the broker, beside `environment`."""
         own = {

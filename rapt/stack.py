@@ -3,27 +3,33 @@
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from rapt import service
+from rapt import service, serving, supervisor
 from rapt.credentials import credentials
 from rapt.seaweed import seaweed
 from rapt.service import Service, ServiceStatus
 from rapt.settings import Settings
+from rapt.tansu import tansu
+from wire import models
+from wire.errors import ObjectNotFound
+from wire.kafka import ALL, Admin, KafkaSettings
+from wire.objects import ObjectStore
 
 
 @dataclass(frozen=True)
 class Started:
-    """A service that runs; `began` tells that this call started it."""
+    """A service that runs; `began` tells that this call started it, `waits` for what it is not ready yet."""
 
     name: str
     address: str
     began: bool
+    waits: str = ""
 
 
-def services(settings: Settings) -> list[Service]:
-    """What the stack consists of, in the order in which it starts."""
+def storage(settings: Settings) -> list[Service]:
+    """The object store, which pipelines need too; nothing when the user has their own."""
     if not settings.embedded:
         return []
     return [
@@ -37,21 +43,41 @@ def services(settings: Settings) -> list[Service]:
     ]
 
 
+def stages(settings: Settings) -> list[list[Service]]:
+    """What the stack consists of; all of a stage starts at once, when the stage before it is ready."""
+    environment = settings.environment() | settings.stream_environment()
+    broker = [tansu(settings.home / "broker", settings.broker_port, environment)] if settings.embedded_broker else []
+    backends = serving.backends(settings, environment)
+    return [storage(settings), broker, backends, [serving.transformer(settings, environment)]]
+
+
+def services(settings: Settings) -> list[Service]:
+    """All of it, in the order in which it starts."""
+    return [one for stage in stages(settings) for one in stage]
+
+
 def up(settings: Settings) -> list[Started]:
     """Start what does not run yet and wait until all of it answers; calls at the same time take turns.
 
-    Raises PortInUse, ServiceFailed, MissingProgram.
+    What needs a model is started and not waited for while none is published. Raises PortInUse,
+    ServiceFailed, MissingProgram.
     """
     with _lock(settings):
-        return [
-            Started(one.name, one.address, service.start(one, settings.run_folder, settings.start_deadline_s))
-            for one in services(settings)
-        ]
+        service.stop(supervisor.NAME, settings.run_folder, settings.stop_grace_s)
+        store, broker, *rest = stages(settings)
+        started = [*_start(settings, store), *_start(settings, broker)]
+        _make_topics(settings)
+        for stage in rest:
+            started += _start(settings, stage)
+        watch = supervisor.supervisor(settings.run_folder, settings.variables())
+        service.start(watch, settings.run_folder, settings.start_deadline_s)
+    return started
 
 
 def down(settings: Settings) -> list[str]:
     """End all that runs, last started first, and return the names of what was ended."""
     with _lock(settings):
+        service.stop(supervisor.NAME, settings.run_folder, settings.stop_grace_s)
         return [
             one.name
             for one in reversed(services(settings))
@@ -64,13 +90,43 @@ def status(settings: Settings) -> list[ServiceStatus]:
     return [service.status(one, settings.run_folder) for one in services(settings)]
 
 
+def _start(settings: Settings, stage: Sequence[Service]) -> list[Started]:
+    """Start a stage's services side by side and wait for each."""
+    began = {one.name: service.launch(one, settings.run_folder) for one in stage}
+    missing = any(one.needs_model for one in stage) and not _published(settings)
+    started = []
+    for one in stage:
+        waits = "a published model" if missing and one.needs_model else ""
+        if not waits:
+            service.wait_ready(one, settings.run_folder, settings.start_deadline_s, began=began[one.name])
+        started.append(Started(one.name, one.address, began[one.name], waits))
+    return started
+
+
+def _make_topics(settings: Settings) -> None:
+    admin = Admin(KafkaSettings.from_env(settings.stream_environment()))
+    try:
+        admin.create(ALL)
+    finally:
+        admin.close()
+
+
+def _published(settings: Settings) -> bool:
+    try:
+        models.latest(ObjectStore.from_env(settings.environment()))
+    except ObjectNotFound:
+        return False
+    return True
+
+
 @contextlib.contextmanager
 def ensure_up(settings: Settings) -> Iterator[dict[str, str]]:
-    """Inside, the stack runs and `os.environ` leads this process and its children to it.
+    """Inside, the object store runs and `os.environ` leads this process and its children to it.
 
-    The stack goes on running afterwards, since other runs may use it; `rapt down` ends it.
+    The store goes on running afterwards, since other runs may use it; `rapt down` ends it.
     """
-    up(settings)
+    with _lock(settings):
+        _start(settings, storage(settings))
     environment = settings.environment()
     before = {name: os.environ.get(name) for name in environment}
     os.environ.update(environment)

@@ -75,11 +75,10 @@ class Front:
         self.max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        handler = self.routes.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
-        if handler is None:
+        reply = await self._own(scope, receive) if scope["type"] == "http" else None
+        if reply is None:
             await self.behind(scope, receive, send)
             return
-        reply = await self._reply(handler, scope, receive)
         await send({
             "type": "http.response.start",
             "status": reply.status,
@@ -87,6 +86,19 @@ class Front:
                         *reply.headers],
         })  # fmt: skip
         await send({"type": "http.response.body", "body": reply.body})
+
+    async def _own(self, scope: Scope, receive: Receive) -> Reply | None:
+        """The answer to a request for one of our paths; None for any other's."""
+        handler = self.routes.get((scope["method"], scope["path"]))
+        if handler is not None:
+            return await self._reply(handler, scope, receive)
+        allowed = [method for method, path in self.routes if path == scope["path"]]
+        if not allowed:
+            return None
+        message = f"{scope['path']} takes {' and '.join(allowed)}, not {scope['method']}"
+        return Reply(
+            error_body(message), HTTPStatus.METHOD_NOT_ALLOWED, headers=((b"allow", ", ".join(allowed).encode()),)
+        )
 
     async def _reply(self, handler: Handler, scope: Scope, receive: Receive) -> Reply:
         try:

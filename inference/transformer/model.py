@@ -230,4 +230,4 @@ class Transformer(ServedModel):
 
 
 def _unknown(video_ids: Sequence[str], answer: Answer) -> list[str]:
-    return [] if answer.known.all() else [video_ids[number] for number in np.flatnonzero(~answer.known)]
+    return [one for one, known in zip(video_ids, answer.known.tolist(), strict=True) if not known]

@@ -1,0 +1,1 @@
+"""Takes predictions apart: which term, which past event, where in the frames."""

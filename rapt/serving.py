@@ -1,0 +1,93 @@
+"""The serving side of the stack: feeder, predictor, explainer, catalogue feed, and the transformer before them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import urllib3
+
+from rapt.service import Service
+from rapt.settings import Settings
+
+PORT_SETTING = "serving_port"
+OFFSETS = {
+    "transformer": (0, 1),
+    "predictor": (2, 3),
+    "explainer": (4, 5),
+    "feeder": (6,),
+    "catalogue-feed": (7,),
+}
+"""Ports after `serving_port`: HTTP, then gRPC where there is one."""
+PROBE_S = 2.0
+
+
+def ports(settings: Settings, name: str) -> tuple[int, ...]:
+    """The ports of one of the processes."""
+    return tuple(settings.serving_port + offset for offset in OFFSETS[name])
+
+
+def backends(settings: Settings, environment: dict[str, str]) -> list[Service]:
+    """What the transformer needs, in any order."""
+    model = ("--model", settings.serving_model) if settings.serving_model else ()
+    state = {
+        "RAPT_STATE_MEMORY_MIB": str(settings.state_memory_mib),
+        "RAPT_STATE_CHECKPOINT_S": f"{settings.state_checkpoint_s:g}",
+    }
+    return [
+        _service(settings, environment | state, "feeder", ready="/ready"),
+        _service(settings, environment, "predictor", *model, ready="/v2/health/ready", needs_model=True),
+        _service(settings, environment, "explainer", *model, ready="/v2/health/ready", needs_model=True),
+        _service(settings, environment, "catalogue-feed", *model, ready="/ready", needs_model=True),
+    ]
+
+
+def transformer(settings: Settings, environment: dict[str, str]) -> Service:
+    """The endpoint."""
+    grpc = {name: ports(settings, name)[1] for name in ("predictor", "explainer")}
+    return _service(
+        settings,
+        environment,
+        "transformer",
+        *(text for name, port in grpc.items() for text in (f"--{name}_host", f"127.0.0.1:{port}")),
+        "--workers",
+        str(settings.serving_workers),
+        ready="/v2/health/ready",
+        needs_model=True,
+    )
+
+
+def _service(
+    settings: Settings, environment: dict[str, str], name: str, *arguments: str, ready: str, needs_model: bool = False
+) -> Service:
+    taken = ports(settings, name)
+    flags = ("--http_port", "--grpc_port") if len(taken) == 2 else ("--port",)
+    numbers: Sequence[str] = [text for flag, port in zip(flags, taken, strict=True) for text in (flag, str(port))]
+    address = f"http://127.0.0.1:{taken[0]}"
+    return Service(
+        name=name,
+        command=(
+            sys.executable,
+            "-m",
+            f"inference.{name.replace('-', '_')}",
+            "--host",
+            "127.0.0.1",
+            *numbers,
+            *arguments,
+        ),
+        environment={**environment, "RAPT_STATE_FOLDER": str(settings.state_folder), "OMP_NUM_THREADS": "1"},
+        ports=taken,
+        port_setting=PORT_SETTING,
+        address=address,
+        data=settings.state_folder if name == "feeder" else settings.home / "serving" / name,
+        ready=lambda: answers(address + ready),
+        needs_model=needs_model,
+    )
+
+
+def answers(url: str) -> bool:
+    """Whether a GET is answered with 200."""
+    try:
+        return urllib3.request("GET", url, timeout=PROBE_S, retries=False).status == 200
+    except urllib3.exceptions.HTTPError:
+        return False
