@@ -7,6 +7,7 @@ asks the server only whether the file changed, and a page's video is not asked f
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import file_digest
 from pathlib import Path
@@ -33,11 +34,15 @@ class Kept(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Downloader:
-    """Brings videos within the policy's limits into the store; partial files live in the folder `parts`."""
+    """Brings videos within the policy's limits into the store; partial files live in the folder `parts`.
+
+    `probe` gives a file's length in seconds or raises `InvalidVideo`; a long-lived process asks another one.
+    """
 
     store: ObjectStore
     policy: Policy
     parts: Path
+    probe: Callable[[Path], float] = duration_s
 
     def from_disk(self, path: Path) -> Kept:
         """Keep a file of this machine; raises `InvalidRecord`, `InvalidVideo`, `TooLarge`."""
@@ -79,7 +84,7 @@ class Downloader:
         self, path: Path, validators: Validators | None = None, caption: str = "", published_at_ms: int = 0
     ) -> Kept:
         """Put a file that is a video within the limits into the store, once per content."""
-        seconds = duration_s(path)
+        seconds = self.probe(path)
         if seconds > self.policy.max_duration_s:
             limit = self.policy.max_duration_s
             raise TooLarge(f"{seconds:.0f} s long, the limit is {limit:.0f}; raise max_duration_s to take it")

@@ -34,7 +34,7 @@ class Decoders:
         self, function: Callable[[Path], T], paths: Sequence[Path], report: Callable[[int], None] = lambda _: None
     ) -> list[T | InvalidVideo]:
         """`function` of each path, or the `InvalidVideo` that it raised or that stands for a crash."""
-        waiting = [self._pool.submit(function, path) for path in paths]
+        waiting = [self._submit(function, path) for path in paths]
         results: list[T | InvalidVideo | BrokenProcessPool] = []
         for future in waiting:
             results.append(_result(future))
@@ -45,6 +45,14 @@ class Decoders:
             self._alone(function, path) if isinstance(result, BrokenProcessPool) else result
             for path, result in zip(paths, results, strict=True)
         ]
+
+    def _submit(self, function: Callable[[Path], T], path: Path) -> Future[T]:
+        """In new processes when one was killed while it had nothing to do."""
+        try:
+            return self._pool.submit(function, path)
+        except BrokenProcessPool:
+            self._restart()
+            return self._pool.submit(function, path)
 
     def _alone(self, function: Callable[[Path], T], path: Path) -> T | InvalidVideo:
         """One file at a time, so that a crash has one culprit."""
