@@ -10,7 +10,6 @@ from pathlib import Path
 from rapt.errors import MissingProgram
 from rapt.service import Service
 from wire.errors import KafkaError
-from wire.kafka import Admin, KafkaSettings
 
 NAME = "broker"
 PORT_SETTING = "broker_port"
@@ -64,6 +63,8 @@ def tansu(data_folder: Path, port: int, environment: Mapping[str, str]) -> Servi
 
 def answers(address: str) -> bool:
     """Whether the broker tells which topics there are, which it reads from the object store."""
+    from wire.kafka import Admin, KafkaSettings  # .4 s that most commands need not spend
+
     host, _, port = address.rpartition(":")
     try:
         with socket.create_connection((host, int(port)), timeout=PROBE_S):

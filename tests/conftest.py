@@ -10,6 +10,7 @@ from rapt.credentials import Credentials, credentials
 from rapt.errors import PortInUse, ServiceFailed
 from rapt.seaweed import seaweed
 from rapt.service import Service, start, stop
+from tests.brokers import embedded_broker, kafka_broker  # noqa: F401 - fixtures
 from tests.ports import free_ports
 from wire.objects import ObjectStore
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 from confluent_kafka import KafkaException
@@ -48,31 +49,57 @@ class ConfluentProducer:
         try:
             self._producer.produce(topic, value, key, headers=list(headers) or None)
         except BufferError as error:
-            self._producer.poll(0)
+            self._serve()
             raise failures.buffer_full(self._settings, len(self._producer)) from error
         except KafkaException as error:
             raise named(self._settings, topic, self._heard.fatal or error.args[0]) from error
-        self._producer.poll(0)
+        self._serve()
 
     def flush(self, timeout_s: float) -> None:
-        waiting = self._producer.flush(timeout_s)
+        waiting = self._drain(timeout_s)
         with self._lock:
             lost, self._lost = self._lost, []
         failures.raise_undelivered(lost, waiting, timeout_s, self._heard.refusal.reason)
 
     @property
     def unacknowledged(self) -> int:
-        self._producer.poll(0)
+        self._serve()
         return len(self._producer)
 
     @property
     def failed(self) -> int:
-        self._producer.poll(0)
+        self._serve()
         return self._failed
 
     def close(self) -> None:
-        self._producer.flush(limits.CLOSE_S)
+        self._drain(limits.CLOSE_S)
         self._producer.close()
+
+    def _serve(self) -> None:
+        """Have the library call back what it has to tell."""
+        try:
+            self._producer.poll(0)
+        except KafkaException as error:
+            self._heard(error.args[0])
+
+    def _drain(self, timeout_s: float) -> int:
+        """Wait until nothing is on its way, and return how much still is.
+
+        When the library cannot go on (no right to write anything, say) it raises that once, and reports each
+        record as failed in a second call. confluent-kafka 2.16 returns from `flush` and raises at the same
+        time, which Python only notices in the next call and then as a SystemError: hence `int`.
+        """
+        give_up_at = time.monotonic() + timeout_s
+        for _ in range(2):
+            try:
+                return int(self._producer.flush(max(0.0, give_up_at - time.monotonic())))
+            except KafkaException as error:
+                self._heard(error.args[0])
+            except SystemError as error:
+                if not isinstance(error.__cause__, KafkaException):
+                    raise
+                self._heard(error.__cause__.args[0])
+        return len(self._producer)
 
     def _gave_up(self, error: Any, message: Any) -> None:
         if error is None:

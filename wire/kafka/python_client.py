@@ -35,17 +35,20 @@ def connected(
     `refusal` goes on hearing what brokers say that deny us later.
     """
     failed: list[Exception] = []
+    opened: list[KafkaNetClient] = []
     try:
         return make(
             bootstrap_servers=settings.bootstrap.split(","),
             client_id="rapt",
             bootstrap_timeout_ms=connect_s * 1000,
             reconnect_backoff_max_ms=RECONNECT_MAX_MS,
-            kafka_client=partial(_client, settings, refusal, failed),
+            kafka_client=partial(_client, settings, refusal, failed, opened),
             **security(settings),
             **options,
         )
     except (kafka.errors.KafkaError, OSError) as error:
+        for client in opened:
+            client.close()  # its thread would go on
         reason = failed[-1] if failed else error
         raise refusal.reason or failures.unavailable(settings, reason) from error
 
@@ -86,7 +89,7 @@ def named(settings: KafkaSettings, topic: str, error: BaseException) -> KafkaErr
 
 
 class _Manager(KafkaConnectionManager):  # type: ignore[misc]
-    """Hears why connections fail, which kafka-python only logs.
+    """Hears why connections fail, which kafka-python only logs, and never has a topic made by asking for it.
 
     The first connection ends at once when it is denied; left alone it is tried again for all of
     `bootstrap_timeout_ms` and then said to be a timeout.
@@ -101,6 +104,7 @@ class _Manager(KafkaConnectionManager):  # type: ignore[misc]
         **configs: Any,
     ) -> None:
         super().__init__(net, **configs)
+        self.cluster.config["allow_auto_create_topics"] = False  # the clients' option does not get here (3.0.12)
         self._settings = settings
         self._refusal = refusal
         self._failed = failed
@@ -120,6 +124,13 @@ class _Manager(KafkaConnectionManager):  # type: ignore[misc]
                 self.closed = True
 
 
-def _client(settings: KafkaSettings, refusal: Refusal, failed: list[Exception], **configs: Any) -> KafkaNetClient:
+def _client(
+    settings: KafkaSettings,
+    refusal: Refusal,
+    failed: list[Exception],
+    opened: list[KafkaNetClient],
+    **configs: Any,
+) -> KafkaNetClient:
     net = NetworkSelector(**configs)
-    return KafkaNetClient(net, _Manager(net, settings, refusal, failed, **configs))
+    opened.append(KafkaNetClient(net, _Manager(net, settings, refusal, failed, **configs)))
+    return opened[-1]

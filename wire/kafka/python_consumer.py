@@ -35,7 +35,6 @@ class PythonConsumer:
             enable_auto_commit=False,
             isolation_level="read_committed",
             fetch_max_wait_ms=limits.FETCH_WAIT_MS,
-            allow_auto_create_topics=False,
             metrics_enabled=False,
         )
         self._consumer.assign([TopicPartition(*place) for place in starts])

@@ -41,7 +41,6 @@ class PythonProducer:
             delivery_timeout_ms=limits.DELIVERY_MS,
             max_block_ms=LONGEST_BLOCK_MS,
             max_request_size=limits.MAX_REQUEST_BYTES,
-            allow_auto_create_topics=False,
             metrics_enabled=False,
         )
 
