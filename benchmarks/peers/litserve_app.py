@@ -25,6 +25,6 @@ class Api(litserve.LitAPI):
 
 
 if __name__ == "__main__":
-    server = litserve.LitServer(Api(api_path="/v1/models/interest:predict"), accelerator="cpu", workers_per_device=1)
+    server = litserve.LitServer(Api(api_path="/v1/models/interest:predict"), accelerator="cpu", fast_queue=True)
     server.run(host="127.0.0.1", port=int(sys.argv[1]), generate_client_file=False, log_level="warning",
                access_log=False)  # fmt: skip
