@@ -72,6 +72,15 @@ class BundleFollower(Generic[T]):
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="bundles", daemon=True)
 
+    def status(self) -> dict[str, object]:
+        """Which model is served, and which was refused."""
+        return {
+            "model_digest": self.current.bundle.digest if self.current is not None else "",
+            "swaps": self.swaps,
+            "refused_models": self.refusals.count,
+            "last_refused": self.refusals.last,
+        }
+
     def start(self) -> None:
         """Begin to follow."""
         self._thread.start()

@@ -87,6 +87,11 @@ class Explainer(ServedModel):
     def missing(self) -> str:
         return "" if self.bundles.current is not None else self.bundles.waits
 
+    def status(self) -> dict[str, object]:
+        current = self.bundles.current
+        videos = len(current.scorer.catalogue) if current is not None else 0
+        return self.bundles.status() | {"videos": videos}
+
     async def infer(self, call: Call) -> Call:
         asks = tensors.asks(call)
         names = call.tensor("video_id", "BYTES").tolist()

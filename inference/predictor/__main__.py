@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from inference.server import flags
+from inference.server import flags, sdk
 from inference.server.workers import run_workers, shares_port
 
 MODULE = "inference.predictor"
@@ -22,6 +22,7 @@ def main() -> None:
     if listen.workers > 1 and not shares_port():
         run_workers(MODULE, listen.workers, sys.argv[1:], listen.grace_s)
         return
+    sdk.without_kubernetes()
     from inference.predictor.model import Predictor
     from inference.server.serve import serve
 

@@ -76,6 +76,11 @@ class Predictor(ServedModel):
     def missing(self) -> str:
         return "" if self.bundles.current is not None else self.bundles.waits
 
+    def status(self) -> dict[str, object]:
+        current = self.bundles.current
+        videos = len(current.scorer.scorer.catalogue) if current is not None else 0
+        return self.bundles.status() | {"videos": videos}
+
     async def infer(self, call: Call) -> Call:
         digest, answers = await self.batches.answer(tensors.asks(call))
         return tensors.answered(digest, answers)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Any
 
-from kserve import Model
+from kserve.model import Model
 
 from inference.errors import InvalidRequest
 from inference.protocol import Call
@@ -48,6 +48,10 @@ class ServedModel(Model):  # type: ignore[misc]
     async def explain_v1(self, body: bytes) -> bytes:  # noqa: ARG002
         """`:explain` of KServe's v1 protocol, JSON in and out."""
         raise InvalidRequest(f"{self.name} here does not explain; ask the transformer or the explainer")
+
+    def status(self) -> dict[str, object]:
+        """What a person wants to know of it; `rapt status` shows it."""
+        return {}
 
     def openapi(self) -> dict[str, Any] | None:
         """The description of its HTTP interface, where it has one of its own."""

@@ -18,7 +18,7 @@ from http import HTTPStatus
 import msgspec
 import uvicorn
 import uvloop
-from kserve import ModelServer
+from kserve.model_server import ModelServer
 from kserve.protocol.rest.server import RESTServer
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -118,6 +118,9 @@ class _Worker:
             body = msgspec.json.encode({"ready": not waits} | ({"waits_for": waits} if waits else {}))
             return Reply(body, HTTPStatus.SERVICE_UNAVAILABLE if waits else HTTPStatus.OK)
 
+        async def status(_: Request) -> Reply:
+            return Reply(msgspec.json.encode({"waits_for": model.waits_for()} | model.status()))
+
         async def metrics(_: Request) -> Reply:
             return Reply(generate_latest(_registry()), content_type=CONTENT_TYPE_LATEST.encode())
 
@@ -136,6 +139,7 @@ class _Worker:
             ("GET", "/v2/health/ready"): ready,
             ("GET", f"/v2/models/{name}/ready"): ready,
             ("GET", "/metrics"): metrics,
+            ("GET", "/status"): status,
             ("POST", f"/v2/repository/models/{name}/load"): refuse,
             ("POST", f"/v2/repository/models/{name}/unload"): refuse,
         }

@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from inference.server import flags
+from inference.server import flags, sdk
 from inference.server.workers import run_workers, shares_port
 
 MODULE = "inference.transformer"
@@ -30,6 +30,7 @@ def main() -> None:
     if listen.workers > 1 and not shares_port():
         run_workers(MODULE, listen.workers, sys.argv[1:], listen.grace_s)
         return
+    sdk.without_kubernetes()
     from inference.server.serve import serve
     from inference.transformer.backend import Limits
     from inference.transformer.model import Settings, Transformer

@@ -37,9 +37,14 @@ class Exposures:
         SENT.labels(exposure.arm).inc()
         return True
 
+    @property
+    def waiting(self) -> int:
+        """Exposures that are not acknowledged yet."""
+        return self._producer.unacknowledged
+
     def look(self) -> None:
         """Bring the counts up to date; to be called every now and then."""
-        WAITING.set(self._producer.unacknowledged)
+        WAITING.set(self.waiting)
         failed = self._producer.failed
         LOST.inc(failed - self._failed)
         self._failed = failed

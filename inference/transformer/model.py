@@ -92,6 +92,11 @@ class Transformer(ServedModel):
             return f"viewers' states: the feeder is {self._fresh.lag} records behind, or does not run"
         return self.backend_waits
 
+    def status(self) -> dict[str, object]:
+        fresh = self.state.freshness()
+        waiting = self.exposures.waiting if self.exposures is not None else 0
+        return {"state_age_ms": fresh.age_ms, "lag": fresh.lag, "viewers": fresh.viewers, "exposures_waiting": waiting}
+
     async def predict_v1(self, body: bytes) -> bytes:
         request = messages.predict_request(body)
         if len(request.instances) == 1:
