@@ -11,8 +11,9 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -29,6 +30,7 @@ class Service:
 
     `environment` is all that the process gets beside PATH, HOME, TMPDIR, LANG and TZ. `ready` makes one real
     request and tells whether it was answered. One that `needs_model` is not ready before a model is published.
+    `status` gives what it says of itself, for people and programs; None when it does not answer.
     """
 
     name: str
@@ -40,11 +42,15 @@ class Service:
     data: Path
     ready: Callable[[], bool]
     needs_model: bool = False
+    status: Callable[[], Mapping[str, Any] | None] = lambda: None
 
 
 @dataclass(frozen=True)
 class ServiceStatus:
-    """What runs now; the figures are 0 and `pid` is None when it does not."""
+    """What runs now; the figures are 0 and `pid` is None when it does not.
+
+    `restarts`: how often it was started again since `rapt up`. `details`: what it says of itself.
+    """
 
     name: str
     running: bool
@@ -54,6 +60,8 @@ class ServiceStatus:
     data_bytes: int
     uptime_s: float
     log: Path
+    restarts: int = 0
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 def start(service: Service, run_folder: Path, deadline_s: float) -> bool:
@@ -142,6 +150,7 @@ def status(service: Service, run_folder: Path) -> ServiceStatus:
         data_bytes=folder_bytes(service.data),
         uptime_s=uptime_s,
         log=log_file(service.name, run_folder),
+        details=(service.status() or {}) if process is not None else {},
     )
 
 

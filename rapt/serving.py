@@ -82,7 +82,17 @@ def _service(
         data=settings.state_folder if name == "feeder" else settings.home / "serving" / name,
         ready=lambda: answers(address + ready),
         needs_model=needs_model,
+        status=lambda: document(f"{address}/status"),
     )
+
+
+def document(url: str) -> dict[str, object] | None:
+    """The JSON object that a GET is answered with; None when it is not."""
+    try:
+        answer = urllib3.request("GET", url, timeout=PROBE_S, retries=False)
+        return dict(answer.json()) if answer.status == 200 else None
+    except (urllib3.exceptions.HTTPError, ValueError, TypeError):
+        return None
 
 
 def answers(url: str) -> bool:

@@ -4,7 +4,7 @@ import contextlib
 import fcntl
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rapt import service, serving, supervisor
 from rapt.credentials import credentials
@@ -87,7 +87,11 @@ def down(settings: Settings) -> list[str]:
 
 def status(settings: Settings) -> list[ServiceStatus]:
     """What of the stack runs, and what it takes."""
-    return [service.status(one, settings.run_folder) for one in services(settings)]
+    again = supervisor.restarts(settings.run_folder)
+    return [
+        replace(service.status(one, settings.run_folder), restarts=int(again.get(one.name, {}).get("count", 0)))
+        for one in services(settings)
+    ]
 
 
 def _start(settings: Settings, stage: Sequence[Service]) -> list[Started]:

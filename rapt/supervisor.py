@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from rapt import service
 from rapt.errors import PortInUse
@@ -115,10 +116,10 @@ def restarts_file(run_folder: Path) -> Path:
     return run_folder / "restarts.json"
 
 
-def restarts(run_folder: Path) -> dict[str, dict[str, object]]:
+def restarts(run_folder: Path) -> dict[str, dict[str, Any]]:
     """How often each service was started again and why last; empty when no supervisor ran."""
     try:
-        found: dict[str, dict[str, object]] = json.loads(restarts_file(run_folder).read_text())
+        found: dict[str, dict[str, Any]] = json.loads(restarts_file(run_folder).read_text())
     except (FileNotFoundError, json.JSONDecodeError):
         return {}
     return found

@@ -1,5 +1,8 @@
 """`rapt up`, `down`, `status`, `doctor`: the processes of this machine and whether it is fit for them."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import typer
 
 from rapt.output import JsonFlag, duration, note, print_json, print_table, size
@@ -12,7 +15,7 @@ app = typer.Typer()
 
 @app.command(rich_help_panel=PANEL)
 def up(json: JsonFlag = False) -> None:
-    """Start the object store and wait until it answers; harmless when it runs."""
+    """Start object store, broker and the serving processes, and wait until all answer; harmless when they run."""
     from rapt import settings, stack
 
     chosen = settings.load()
@@ -21,9 +24,10 @@ def up(json: JsonFlag = False) -> None:
         print_json({"services": started})
         return
     for one in started:
-        print(f"{one.name}  {one.address}  {'started' if one.began else 'already running'}", flush=True)
-    if not started:
-        note(f"nothing to start: objects are at {chosen.s3_endpoint}")
+        state = f"waits for {one.waits}" if one.waits else "started" if one.began else "already running"
+        print(f"{one.name}  {one.address}  {state}", flush=True)
+    if any(one.waits for one in started):
+        note("predictions need a model: rapt demo, or rapt pipeline run training; what waits goes on by itself then")
 
 
 @app.command(rich_help_panel=PANEL)
@@ -51,7 +55,7 @@ def status(json: JsonFlag = False) -> None:
         print_json({"services": found})
     else:
         print_table(
-            ("SERVICE", "STATE", "PID", "ADDRESS", "MEMORY", "DATA", "UP", "LOG"),
+            ("SERVICE", "STATE", "PID", "ADDRESS", "MEMORY", "DATA", "UP", "RESTARTS", "WHAT IT SAYS"),
             [
                 (
                     one.name,
@@ -61,13 +65,28 @@ def status(json: JsonFlag = False) -> None:
                     size(one.memory_bytes) if one.running else "-",
                     size(one.data_bytes),
                     duration(one.uptime_s) if one.running else "-",
-                    one.log,
+                    one.restarts,
+                    _says(one.details) if one.details or not one.running else "-",
                 )
                 for one in found
             ],
         )
+        note(f"logs: {settings.load().run_folder}")
     if not all(one.running for one in found):
         raise typer.Exit(NOT_RUNNING)
+
+
+def _says(details: Mapping[str, Any]) -> str:
+    """The few of a process's own figures that a person looks for first."""
+    shown = {
+        "waits_for": "waits for {}", "model_digest": "model {:.12}", "videos": "{} videos", "viewers": "{} viewers",
+        "lag": "lag {}", "state_age_ms": "{} ms old", "encoded": "{} encoded", "dead_letters": "{} dead letters",
+        "rejected": "{} rejected", "refused_models": "{} models refused",
+    }  # fmt: skip
+    always = {"lag", "state_age_ms"}
+    parts = [form.format(details[name]) for name, form in shown.items() if details.get(name) or
+             (name in always and name in details)]  # fmt: skip
+    return ", ".join(parts)
 
 
 @app.command(rich_help_panel=PANEL)
