@@ -26,6 +26,11 @@ class EmbeddedBroker:
         """Where it listens."""
         return KafkaSettings(self.service.address)
 
+    @property
+    def alive(self) -> bool:
+        """Whether it runs."""
+        return find(self.service.name, self.run_folder) is not None
+
     def start(self) -> None:
         """Start it and wait until it answers."""
         start(self.service, self.run_folder, deadline_s=30)

@@ -65,6 +65,8 @@ log.segment.bytes=16777216
 log.retention.check.interval.ms=500
 log.initial.task.delay.ms=500
 file.delete.delay.ms=0
+broker.heartbeat.interval.ms=500
+broker.session.timeout.ms=2000
 num.network.threads=2
 num.io.threads=2
 """
@@ -152,6 +154,11 @@ class KafkaBroker:
         """The listener with TLS, SCRAM and ACLs."""
         bootstrap = f"127.0.0.1:{self.first_port + 1}"
         return KafkaSettings(bootstrap, Security.SASL_SSL, user, str(self.password_file), str(self.ca_file))
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs."""
+        return self.process is not None and self.process.poll() is None
 
     def prepare(self, password: str) -> None:
         """Write keys and configuration, format the disk, and start for the first time."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import secrets
+import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +17,8 @@ from wire.kafka import Admin, Client, Consumer, KafkaSettings, Producer, Record,
 
 DEADLINE_S = 30.0
 PARTITIONS = 4
+USERS = 20
+IN_FLIGHT = 3000
 
 
 @dataclass(frozen=True)
@@ -87,3 +91,32 @@ def send_patiently(writer: Producer, topic: str, key: bytes, value: bytes | None
             if time.monotonic() > give_up_at:
                 raise
             time.sleep(0.01)
+
+
+class Sender(threading.Thread):
+    """Sends numbers, each under the key of its user, until it is told to end."""
+
+    def __init__(self, writer: Producer, topic: str) -> None:
+        super().__init__()
+        self.writer, self.topic, self.sent = writer, topic, 0
+        self.ended = threading.Event()
+
+    def run(self) -> None:
+        while not self.ended.is_set():
+            if self.writer.unacknowledged > IN_FLIGHT:
+                time.sleep(0.005)
+                continue
+            for _ in range(100):
+                send_patiently(self.writer, self.topic, b"u%d" % (self.sent % USERS), b"%d" % self.sent)
+                self.sent += 1
+
+
+def check(found: list[Record], sent: int, *, once: bool) -> None:
+    """All numbers are there; with `once` none of them twice, and those of a user in order."""
+    numbers = Counter(int(one.value or b"") for one in found)
+    assert set(numbers) == set(range(sent))
+    if once:
+        assert len(found) == sent
+        for user in range(USERS):
+            of_user = [int(one.value or b"") for one in found if one.key == b"u%d" % user]
+            assert of_user == list(range(user, sent, USERS))
