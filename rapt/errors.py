@@ -27,3 +27,27 @@ class NoModel(RaptError):
 
 class InvalidOption(RaptError):
     """An option of a command with a value that cannot work; nothing was started."""
+
+
+class InvalidEvents(RaptError):
+    """Events that the feeder would not take; none of them was sent."""
+
+
+class NoWorld(RaptError):
+    """A model whose viewers are not simulated, so that nobody knows how they would react."""
+
+
+class EndpointRefused(RaptError):
+    """The endpoint does not answer such a request; `status` is HTTP's, 4xx."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class EndpointUnavailable(RaptError):
+    """The endpoint cannot answer just now, or is not there; `retry_after_s` when it said so."""
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
