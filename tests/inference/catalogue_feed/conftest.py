@@ -6,12 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from rapt.errors import PortInUse, ServiceFailed
-from rapt.service import start, stop
-from rapt.tansu import tansu
+from rapt.service import stop
+from tests.brokers import start_embedded
 from tests.inference.catalogue_feed.material import LARGER, SMALL, Model, make_clips, train
 from tests.inference.catalogue_feed.stage import Stage
-from tests.ports import free_ports
 from tests.wire.web import Web, serving
 from wire.objects import ObjectStore
 
@@ -46,15 +44,8 @@ def stage(object_store_env: dict[str, str], tmp_path: Path, web: Web) -> Iterato
     """Everything around a feed: an own bucket, an own broker on it, the web."""
     env = object_store_env | {"RAPT_S3_BUCKET": f"feed-{secrets.token_hex(6)}"}
     ObjectStore.from_env(env).put_bytes("made", b"")
-    for attempt in range(5):
-        broker = tansu(tmp_path / "broker", free_ports(), env)
-        try:
-            start(broker, tmp_path / "run", deadline_s=30)
-            break
-        except (PortInUse, ServiceFailed):
-            if attempt == 4:
-                raise
+    broker = start_embedded(tmp_path / "broker", env)
     try:
-        yield Stage(broker, tmp_path, web, env | {"RAPT_KAFKA_BOOTSTRAP": broker.address})
+        yield Stage(broker, tmp_path, web, env | {"RAPT_KAFKA_BOOTSTRAP": broker.service.address})
     finally:
-        stop(broker.name, tmp_path / "run", grace_s=0.1)
+        stop(broker.service.name, broker.run_folder, grace_s=0.1)

@@ -20,7 +20,7 @@ import numpy as np
 from inference.catalogue_feed.metrics import Metrics, Status
 from inference.catalogue_feed.worker import Worker
 from interest.records import Content, Video
-from rapt.service import Service
+from tests.brokers import EmbeddedBroker
 from tests.inference.catalogue_feed.material import CAPTIONS, Model
 from tests.ports import free_ports
 from tests.wire.web import Web, file
@@ -37,7 +37,7 @@ TOPICS = (Topic(VIDEOS, 1), Topic(VIDEOS_DEAD, 1), Topic(CONTENT, 1))
 class Stage:
     """`env` leads to the broker and the bucket of this test."""
 
-    broker: Service
+    broker: EmbeddedBroker
     folder: Path
     web: Web
     env: dict[str, str]

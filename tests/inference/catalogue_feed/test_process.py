@@ -9,7 +9,6 @@ import psutil
 
 from inference.catalogue_feed.progress import Progress, ProgressNote
 from interest.records import Video
-from rapt import service
 from tests.inference.catalogue_feed.material import Model
 from tests.inference.catalogue_feed.stage import Process, Stage, until
 
@@ -76,17 +75,13 @@ def test_a_decoder_that_is_killed_while_idle_costs_nothing(stage: Stage, model: 
 
 
 def test_a_broker_that_dies_and_comes_back_is_waited_for(stage: Stage, model: Model, clips: dict[str, Path]) -> None:
-    run = stage.folder / "run"
     stage.publish(model)
     with stage.process() as feed:
         feed.wait_ready()
         stage.send(stage.video("red", clips["red"]))
         stage.contents(1)
-        broker = service.find(stage.broker.name, run)
-        assert broker is not None
-        broker.kill()
-        broker.wait()
-        service.start(stage.broker, run, deadline_s=30)
+        stage.broker.kill()
+        stage.broker.start()
         stage.send(stage.video("blue", clips["blue"]))
         assert [one.video_id for one in stage.contents(2)] == ["red", "blue"]
         until(lambda: noted(stage) == {0: 2})
