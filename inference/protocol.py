@@ -93,7 +93,7 @@ def from_json(body: bytes, json_bytes: int | None = None) -> Call:
     head, rest = (body, b"") if json_bytes is None else (body[:json_bytes], body[json_bytes:])
     try:
         request = _DECODER.decode(head)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise InvalidRequest(f"the body is no inference request: {error}") from error
     tensors = {}
     for one in request.inputs:

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -66,7 +67,7 @@ def up(settings: Settings) -> list[Started]:
         service.stop(supervisor.NAME, settings.run_folder, settings.stop_grace_s)
         store, broker, *rest = stages(settings)
         started = [*_start(settings, store), *_start(settings, broker)]
-        _make_topics(settings)
+        make_topics(settings)
         for stage in rest:
             started += _start(settings, stage)
         watch = supervisor.supervisor(settings.run_folder, settings.variables())
@@ -78,11 +79,14 @@ def down(settings: Settings) -> list[str]:
     """End all that runs, last started first, and return the names of what was ended."""
     with _lock(settings):
         service.stop(supervisor.NAME, settings.run_folder, settings.stop_grace_s)
-        return [
+        ended = [
             one.name
             for one in reversed(services(settings))
             if service.stop(one.name, settings.run_folder, settings.stop_grace_s)
         ]
+        # It lies in memory, and its checkpoint in the store: the next feeder makes it anew.
+        shutil.rmtree(settings.state_folder, ignore_errors=True)
+        return ended
 
 
 def status(settings: Settings) -> list[ServiceStatus]:
@@ -107,7 +111,8 @@ def _start(settings: Settings, stage: Sequence[Service]) -> list[Started]:
     return started
 
 
-def _make_topics(settings: Settings) -> None:
+def make_topics(settings: Settings) -> None:
+    """Have all topics; harmless when they are there. Raises KafkaError."""
     admin = Admin(KafkaSettings.from_env(settings.stream_environment()))
     try:
         admin.create(ALL)
