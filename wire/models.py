@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import secrets
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,11 +79,8 @@ def fetch_bundle(store: ObjectStore, digest: str, cache: Path) -> Bundle:
             return open_bundle(folder, digest)
         except InvalidBundle:
             shutil.rmtree(folder)
-    partial = folder.with_name(f"{digest}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    _download(store, f"models/{digest}/", partial)
-    bundle = open_bundle(partial, digest)
-    partial.replace(folder)
+    with _brought(store, f"models/{digest}/", folder) as partial:
+        bundle = open_bundle(partial, digest)
     return Bundle(folder, bundle.digest, bundle.manifest)
 
 
@@ -87,11 +88,29 @@ def fetch_dataset(store: ObjectStore, digest: str, cache: Path) -> Path:
     """The dataset folder that a bundle's manifest names."""
     folder = cache / "datasets" / digest
     if not folder.exists():
-        partial = folder.with_name(f"{digest}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        _download(store, f"datasets/{digest}/", partial)
-        partial.replace(folder)
+        with _brought(store, f"datasets/{digest}/", folder):
+            pass
     return folder
+
+
+@contextmanager
+def _brought(store: ObjectStore, prefix: str, folder: Path) -> Iterator[Path]:
+    """Inside, what lies under `prefix` in a folder of this caller's own; afterwards it is `folder`.
+
+    Several processes may bring the same at once: the first to be through is the one that counts.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = folder.with_name(f"{folder.name}.{secrets.token_hex(6)}.partial")
+    try:
+        _download(store, prefix, partial)
+        yield partial
+        try:
+            partial.replace(folder)
+        except OSError as error:
+            if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
+                raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _download(store: ObjectStore, prefix: str, folder: Path) -> None:
