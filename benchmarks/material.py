@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 
-from interest.history import HISTORY
 from interest.records import FEEDBACK, Event
 from interest.simulator.world import VideoLatents, sample_videos, signals, video_id
 from interest.training.features import FeatureArrays
@@ -56,7 +55,7 @@ def raw_features(latents: VideoLatents) -> FeatureArrays:
     return FeatureArrays(frames, mfcc, text, np.ones((count, 3), np.bool_))
 
 
-def viewers(count: int, now_ms: int, history: int = HISTORY, prefix: str = "viewer") -> list[Viewer]:
+def viewers(count: int, now_ms: int, history: int, prefix: str) -> list[Viewer]:
     """Viewers with `history` events each, the last of them `STEP_MS` before `now_ms`."""
     rng = np.random.default_rng([SEED, history])
     made = []
@@ -76,14 +75,14 @@ def viewers(count: int, now_ms: int, history: int = HISTORY, prefix: str = "view
 
 
 def questions(asking: Sequence[Viewer], count: int, candidates: int = CANDIDATES) -> list[tuple[str, list[str]]]:
-    """Viewer and candidates of `count` requests."""
+    """Viewer and candidates of `count` requests; no viewer comes again before all others had their turn."""
     rng = np.random.default_rng([SEED, candidates])
     return [
         (
-            asking[int(rng.integers(len(asking)))].user_id,
-            [video_id(int(number)) for number in rng.choice(VIDEOS, candidates, replace=False)],
+            asking[number % len(asking)].user_id,
+            [video_id(int(video)) for video in rng.choice(VIDEOS, candidates, replace=False)],
         )
-        for _ in range(count)
+        for number in range(count)
     ]
 
 

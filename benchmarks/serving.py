@@ -9,14 +9,17 @@ Before anything is measured, its probabilities must equal ours.
 
 Compared is what a CPU second of the server's processes (for ours: transformer and predictor) answers at saturation,
 peer and ours in turns, several rounds, so that a slow minute of the machine meets both; intervals are the lowest and
-highest round. Latencies are those of an open loop at 100 requests/s, counted from when a request was due. What the
-stream adds (broker, feeder, object store: exposures are written, state is kept) is told apart.
+highest round. Viewers take turns, more of them than the predictor keeps encodings of, so that ours encodes the viewer
+on every request as the peers do; what it costs when viewers come back soon is told apart, and so is what the stream
+adds (broker, feeder, object store: state is kept, exposures are written). Latencies are those of an open loop at 100
+requests/s, counted from when a request was due.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -31,25 +34,27 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.load import Load, http_request, measure
-from benchmarks.material import CANDIDATES, Viewer, questions, viewers, write_histories
+from benchmarks.material import CANDIDATES, questions, viewers, write_histories
 from benchmarks.model import cached_bundle
 from benchmarks.peers import servers
 from benchmarks.peers.host import Host
 from benchmarks.peers.servers import NAIVE, PEERS, V1, Floats, Hosted, Peer, Protocol, Question, Started
 from benchmarks.plot import line_chart
 from benchmarks.report import FOLDER, Row, record
-from benchmarks.stack import Ours, ours
+from benchmarks.stack import TIERS, Ours, ours
 from interest.history import HISTORY
 from interest.records import Event, Kind
+from interest.serving import KEPT_VIEWERS
 from tests.ports import free_ports
 from wire.kafka.topics import EVENTS
 
 OURS = "ours"
 RATE, CONNECTIONS = 100.0, 8
-VIEWERS, QUESTIONS, CHECKED = 500, 1000, 10
-CURVE_CANDIDATES, CURVE_HISTORIES = (1, 10, 50, 100, 200, 500), (0, 10, 25, 50, 75, HISTORY)
-CURVE_VIEWERS = 20
+VIEWERS, QUESTIONS, CHECKED = 2 * KEPT_VIEWERS, 1024, 10
+CURVE_CANDIDATES, CURVE_HISTORIES = (1, 10, 50, 100, 200, 500), (0, 10, 25, 50, HISTORY)
+RETURNING = 50
 ARRIVED_S, CHANGED_S = 120.0, 10.0
+BEGUN = time.monotonic()
 STREAM = ("broker", "feeder", "object-store")
 
 
@@ -92,7 +97,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Bench:
-    """All that the parts need: requests as questions, what the peers are given, where files go."""
+    """What the parts share: what the peers are given, requests as questions, what the first must be answered."""
 
     plan: Plan
     folder: Path
@@ -120,7 +125,7 @@ class Bench:
         plan, run = self.plan, self.folder / "peers"
         started = servers.start(peer, self.hosted, run, free_ports(), self.asked[0])
         try:
-            side.difference = servers.agree(peer, started, self.asked[:CHECKED], self.hosted, self.expected)
+            side.difference = servers.agree(peer, started, self.asked[:CHECKED], self.hosted, self.expected[:CHECKED])
             self.load(started, peer.protocol, plan.warm_s)
             side.saturated.append(self.load(started, peer.protocol, plan.saturated_s))
             if not side.rated:
@@ -141,6 +146,11 @@ class Bench:
             servers.stop(started, run)
 
 
+def say(what: str) -> None:
+    """Where the run is, on stderr."""
+    print(f"{time.monotonic() - BEGUN:6.1f} s  {what}", file=sys.stderr, flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one short round: whether it works, not how well")
@@ -150,43 +160,45 @@ def main() -> None:
     plan = QUICK if given.quick else Plan()
     with tempfile.TemporaryDirectory(prefix="rapt-bench-") as name, ExitStack() as closing:
         folder, now_ms = Path(name), int(time.time() * 1000)
-        bundle, known = cached_bundle(), viewers(VIEWERS, now_ms)
+        say("the model: trained unless the cache has it")
+        bundle, known = cached_bundle(), viewers(VIEWERS, now_ms, HISTORY, _prefix(HISTORY))
         hosted = Hosted(bundle.folder, write_histories(folder / "histories.npz", known), now_ms)
         host, asked = Host(hosted.bundle, hosted.histories, now_ms), questions(known, QUESTIONS)
-        expected = [np.array(host.scores(*question)) for question in asked[:CHECKED]]
+        expected = [np.array(host.scores(*question)) for question in asked[:VIEWERS]]
         bench = Bench(plan, folder, hosted, asked, expected)
         running = closing.enter_context(ours(folder, bundle)) if OURS in given.only else None
-        if running is not None:
-            arrive(running, bench, known)
         compared(bench, running, [peer for peer in PEERS if peer.name in given.only], naive=NAIVE.name in given.only)
 
 
-def arrive(running: Ours, bench: Bench, known: Sequence[Viewer]) -> None:
-    """Send the viewers' events, and wait until the endpoint answers as the host does."""
-    running.send(known)
-    for length in CURVE_HISTORIES[:-1]:
-        running.send(viewers(CURVE_VIEWERS, bench.hosted.now_ms, length, _short(length)))
+def arrive(running: Ours, bench: Bench) -> float:
+    """Send all events, and wait until every viewer is answered as the host does; the largest difference."""
+    say("ours is up; it gets the viewers' events")
+    now_ms, worst = bench.hosted.now_ms, 0.0
+    for length in CURVE_HISTORIES:
+        running.send(viewers(VIEWERS, now_ms, length, _prefix(length)))
     address, give_up_at = running.started.address, time.monotonic() + ARRIVED_S
-    while True:
-        answers = [V1.ask(address, question, bench.hosted.now_ms) for question in bench.asked[:CHECKED]]
-        worst = max(float(np.abs(a - b).max()) for a, b in zip(answers, bench.expected, strict=True))
-        if worst <= servers.EQUAL:
-            return
-        assert time.monotonic() < give_up_at, f"ours answers otherwise than the scorer: up to {worst}"
+    for question, expected in zip(bench.asked, bench.expected, strict=False):
+        while (off := float(np.abs(V1.ask(address, question, now_ms) - expected).max())) > servers.EQUAL:
+            assert time.monotonic() < give_up_at, f"ours answers {question[0]} otherwise than the scorer, by {off}"
+        worst = max(worst, off)
+    return worst
 
 
 def compared(bench: Bench, running: Ours | None, peers: Sequence[Peer], *, naive: bool) -> None:
     """Measure, print, record."""
     plan, mine, sides = bench.plan, Side(), {peer.name: Side() for peer in peers}
     if running is not None:
+        mine.difference = arrive(running, bench)
         bench.load(running.started, V1, plan.warm_s)
-    for _ in range(plan.rounds):
+    for number in range(plan.rounds):
+        say(f"round {number + 1} of {plan.rounds}")
         if running is not None:
             mine.rated.append(bench.load(running.started, V1, plan.rate_s, rate=RATE))
             mine.saturated.append(bench.load(running.started, V1, plan.saturated_s))
         for peer in peers:
             bench.peer(peer, sides[peer.name], None if running is None else lambda: running.started)
     if naive:
+        say("the naive service")
         sides[NAIVE.name] = Side()
         bench.naive(sides[NAIVE.name])
     Console().print(_peers_table({OURS: mine, **sides} if running else sides))
@@ -230,16 +242,19 @@ def _latencies(mine: Side, sides: dict[str, Side]) -> list[Row]:
 
 def _of_ours(bench: Bench, running: Ours) -> list[Row]:
     """What only ours has: freshness, memory, start, the stream's share."""
+    say("ours alone")
     fresh_ms = freshness(bench, running)
     print(f"event to changed prediction: {len(fresh_ms)} events, median {np.median(fresh_ms):.1f} ms")
-    pids = [running.process(name).pid for name in STREAM]
-    stream = bench.load(running.started, V1, bench.plan.saturated_s, pids=pids)
-    shares = ", ".join(f"{name} {spent / stream.requests * 1e3:.2f}" for name, spent in zip(STREAM, stream.cpu_s,
-                                                                                          strict=True))  # fmt: skip
-    print(f"CPU ms a request beside both tiers: {shares}")
+    back = bench.load(running.started, V1, bench.plan.saturated_s, asked=bench.asked[:RETURNING])
+    pids = [running.process(name).pid for name in (*TIERS, *STREAM)]
+    spent = bench.load(running.started, V1, bench.plan.saturated_s, pids=pids)
+    by_process = [1e3 * cpu_s / spent.requests for cpu_s in spent.cpu_s]
+    named = zip((*TIERS, *STREAM), by_process, strict=True)
+    print("CPU ms a request: " + ", ".join(f"{name} {cpu_ms:.2f}" for name, cpu_ms in named))
     return [
         _row("freshness_p99_ms", [float(np.percentile(fresh_ms, 99))], "ms"),
-        _row("stream_cpu_ms", [1e3 / stream.per_cpu_s], "CPU ms/request"),
+        _row("returning_cpu_ms", [1e3 / back.per_cpu_s], "CPU ms/request"),
+        _row("stream_cpu_ms", [sum(by_process[len(TIERS) :])], "CPU ms/request"),
         _row("predictor_rss_mb", [running.process("predictor").memory_info().rss / 1e6], "MB"),
         _row("predictor_ready_s", [running.predictor_ready_s() for _ in range(bench.plan.rounds)], "s"),
     ]
@@ -274,12 +289,10 @@ def _one_change(running: Ours, address: str, question: Question, number: int) ->
 def curves(bench: Bench, running: Ours) -> None:
     """Latency and CPU by candidates and by history, one request at a time: printed and drawn."""
     now_ms = bench.hosted.now_ms
-    full = viewers(VIEWERS, now_ms)
-    by_history = {length: viewers(CURVE_VIEWERS, now_ms, length, _short(length)) for length in CURVE_HISTORIES[:-1]}
-    by_history[HISTORY] = full
+    by_history = {length: viewers(VIEWERS, now_ms, length, _prefix(length)) for length in CURVE_HISTORIES}
     asked = {
-        "candidates": {count: questions(full, 100, count) for count in CURVE_CANDIDATES},
-        "history": {length: questions(some, 100) for length, some in by_history.items()},
+        "candidates": {count: questions(by_history[HISTORY], VIEWERS, count) for count in CURVE_CANDIDATES},
+        "history": {length: questions(some, VIEWERS) for length, some in by_history.items()},
     }
     for name, points in asked.items():
         table = Table(name, "median ms", "p99 ms", "CPU ms", title=f"one request at a time, by {name}")
@@ -295,7 +308,8 @@ def curves(bench: Bench, running: Ours) -> None:
         print(line_chart(FOLDER / f"serving_{name}.svg", title, name, "ms", lines))
 
 
-def _short(length: int) -> str:
+def _prefix(length: int) -> str:
+    """Of the ids of viewers with such a history."""
     return f"history{length}"
 
 

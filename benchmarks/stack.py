@@ -17,7 +17,7 @@ from interest.bundle import Bundle
 from rapt import service, serving, stack
 from rapt.settings import Settings
 from tests.ports import free_ports
-from wire.kafka import KafkaSettings, Producer, producer
+from wire.kafka import Client, KafkaSettings, Producer, producer
 from wire.kafka.topics import EVENTS
 from wire.models import publish_bundle
 from wire.objects import ObjectStore
@@ -79,7 +79,7 @@ def ours(folder: Path, bundle: Bundle) -> Iterator[Ours]:
             store = ObjectStore.from_env(environment)
             publish_bundle(store, bundle.folder, bundle.digest, folder / "none", published_at_ms=int(time.time() * 1e3))
         stack.up(settings)
-        events = producer(KafkaSettings.from_env(settings.stream_environment()))
+        events = producer(KafkaSettings.from_env(settings.stream_environment()), Client.CONFLUENT)
         try:
             yield Ours(settings, events)
         finally:
