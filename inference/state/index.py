@@ -76,6 +76,8 @@ class Index:
     def _remove(self, entry: int, position: int) -> None:
         cells, size, low = self._cells, self._size, self._slab.metas["low"]
         while cells[position] != entry:
+            if not cells[position]:
+                raise LookupError(f"slot {entry - 1} is not in the index")
             position = position + 1 if position + 1 < size else 0
         hole = position
         while True:

@@ -125,12 +125,7 @@ class Slab:
         self.let_go()
 
     def let_go(self) -> None:
-        """Unmap with the state as it is, to be adopted by the next feeder."""
-        self.row_bytes.release()
-        for name, value in list(vars(self).items()):
-            if isinstance(value, np.ndarray):
-                delattr(self, name)
-        self._map.close()
+        """Leave the state as it is, to be adopted by the next feeder; the memory is unmapped with the last array."""
         os.close(self._file)
 
     def back_fixed(self) -> None:

@@ -70,7 +70,7 @@ class Slotting:
         self._slab.words[Word.USED] = grown
         short = wanted - len(taken)
         if short:
-            taken += self._evict(short, in_use).tolist()
+            taken += self._evict(short, np.concatenate([in_use, np.array(taken, np.int64)])).tolist()
         return np.array(taken, np.int64)
 
     def _evict(self, wanted: int, in_use: Slots) -> Slots:
@@ -90,7 +90,8 @@ class Slotting:
         while len(found) < wanted:
             if not len(self._idle):
                 self._look_for_idle(wanted + len(in_use))
-            still = (last_ts_ms[self._idle] == self._idle_since) & ~np.isin(self._idle, in_use)
+            kept = np.concatenate([in_use, found])
+            still = (last_ts_ms[self._idle] == self._idle_since) & ~np.isin(self._idle, kept)
             chosen = np.flatnonzero(still)[: wanted - len(found)]
             seen = chosen[-1] + 1 if len(found) + len(chosen) == wanted else len(self._idle)
             found = np.concatenate([found, self._idle[chosen]])
