@@ -64,9 +64,9 @@ class ValkeyWriter:
 
     @property
     def viewers(self) -> int:
-        """Viewers that have a state, and the two keys of the feeder not among them."""
+        """Viewers that have a state: all keys but the feeder's own; the database is to be ours alone."""
         with _named():
-            return max(0, int(self._client.dbsize()) - len({OFFSETS, FEEDER}))
+            return int(self._client.dbsize()) - int(self._client.exists(OFFSETS, FEEDER))
 
     @property
     def evictions(self) -> int:
@@ -162,7 +162,7 @@ class ValkeyReader:
     def freshness(self) -> Freshness:
         try:
             with self._client.pipeline(transaction=False) as pipeline:
-                beat, size = pipeline.hgetall(FEEDER).dbsize().execute()
+                beat, size, own = pipeline.hgetall(FEEDER).dbsize().exists(OFFSETS, FEEDER).execute()
         except valkey.ValkeyError:
             return NO_STATE
         if not beat:
@@ -172,7 +172,7 @@ class ValkeyReader:
         return Freshness(
             age_ms=max(0, now_ms - int(beat[b"fresh_at_ms"])),
             lag=int(beat[b"lag"]),
-            viewers=max(0, int(size) - 2),
+            viewers=int(size) - int(own),
             ready=alive and beat[b"ready"] == b"1",
             alive=alive,
         )
