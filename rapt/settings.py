@@ -18,7 +18,7 @@ from rapt.credentials import credentials
 from rapt.errors import InvalidSettings
 
 PREFIX = "RAPT_"
-STORE_PORTS = 10
+STORE_PORTS = 8
 SERVING_PORTS = 10
 AWS_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
@@ -42,7 +42,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(
             ge=1024,
             le=65535 - STORE_PORTS,
-            description="Embedded store: S3 port; it takes the next nine too.",
+            description="Embedded store: S3 port; it takes the next seven too.",
         ),
     ] = 8333
     object_store_memory_mib: Annotated[
