@@ -4,7 +4,7 @@ python -m inference.catalogue_feed --host 127.0.0.1 --port 8087
 
 It needs torch (captions and sound are described by training's own code), so it runs on the training image; what
 serves predictions does not. Environment: RAPT_KAFKA_*, RAPT_S3_* and AWS_* as everywhere;
-RAPT_ALLOW_PRIVATE_ADDRESSES (see intake.py); RAPT_CACHE_DIR or RAPT_HOME for downloads on their way.
+RAPT_ALLOW_PRIVATE_ADDRESSES (see intake.py); RAPT_HOME for bundles, and for downloads on their way.
 """
 
 from __future__ import annotations

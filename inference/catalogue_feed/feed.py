@@ -17,11 +17,12 @@ from itertools import islice
 
 import msgspec
 
+from inference.bundles import BundleFollower
 from inference.catalogue_feed.intake import Intake
 from inference.catalogue_feed.library import Library
 from inference.catalogue_feed.metrics import Metrics
+from inference.catalogue_feed.model import Model
 from inference.catalogue_feed.progress import Progress, ProgressNote
-from inference.catalogue_feed.served import Model, ServedModel
 from interest.features.content import Features, FeatureSettings
 from interest.records import Content, Video
 from wire.errors import (
@@ -67,21 +68,20 @@ class CatalogueFeed:
         self,
         library: Library,
         intake: Intake,
-        served: ServedModel,
+        bundles: BundleFollower[Model],
         consumer: Consumer,
         producer: Producer,
         note: ProgressNote,
         metrics: Metrics,
     ) -> None:
-        self.library, self.intake, self.served = library, intake, served
+        self.library, self.intake, self.bundles = library, intake, bundles
         self.consumer, self.producer = consumer, producer
         self.note, self.metrics = note, metrics
         self._noted = note.read()
         self._encoded = self._noted.encoded
         self._work: list[Work] = []
         self._renewing: Iterator[Video] | None = None
-        if served.model is not None:
-            self._follow(served.model)
+        self._model: Model | None = None
 
     def close(self) -> None:
         """End the connections; what is at work is left, and done again by whoever goes on."""
@@ -91,18 +91,18 @@ class CatalogueFeed:
     def settle(self, timeout_s: float) -> None:
         """Take no more messages, finish what is done within the time, note it."""
         wait([work.made for work in self._work], timeout_s)
-        if self.served.model is not None:
-            self._finish(self.served.model)
+        if self._model is not None:
+            self._finish(self._model)
             self._note()
 
     def step(self) -> None:
         """Take new messages, finish those whose features are made, encode some of the library anew."""
-        if self.served.look() and self.served.model is not None:
-            self._follow(self.served.model)
-        model = self.served.model
+        model = self.bundles.current
         if model is None:
             time.sleep(IDLE_S)
             return
+        if model is not self._model:
+            self._follow(model)
         self._take(model)
         self._finish(model)
         self._renew(model)
@@ -111,6 +111,7 @@ class CatalogueFeed:
 
     def _follow(self, model: Model) -> None:
         """Encode by this model from now on, and what came before unless that is done already."""
+        self._model = model
         if self._encoded != model.digest:
             LOG.info("encoding the library by model %s", model.digest[:12])
             self._encoded, self._renewing = "", self.library.videos()
@@ -237,8 +238,7 @@ class CatalogueFeed:
 
     def _tell(self) -> None:
         status = self.metrics.status
-        status.model_digest = "" if self.served.model is None else self.served.model.digest
-        status.refused_models = self.served.refused
+        status.model_digest = "" if self._model is None else self._model.digest
         status.renewing = self._renewing is not None
         status.in_flight = len(self._work)
         status.lag = sum(self.consumer.lags().values())

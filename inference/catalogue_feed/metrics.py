@@ -15,7 +15,8 @@ class Status(msgspec.Struct, kw_only=True):
 
     model_digest: str = ""
     waits_for: str = ""
-    refused_models: dict[str, str] = {}
+    refused_models: int = 0
+    last_refused: str = ""
     encoded: int = 0
     renewed: int = 0
     renewing: bool = False

@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping
-from pathlib import Path
+from functools import partial
 
+from inference.bundles import BundleFollower, cache_folder
 from inference.catalogue_feed.feed import OURS, CatalogueFeed
 from inference.catalogue_feed.intake import Intake, policy
 from inference.catalogue_feed.library import Library
 from inference.catalogue_feed.metrics import Metrics
+from inference.catalogue_feed.model import Model
 from inference.catalogue_feed.progress import ProgressNote
-from inference.catalogue_feed.served import ServedModel
 from inference.http import serving, worker_routes
 from wire.kafka import ALL, CONTENT, EARLIEST, VIDEOS, VIDEOS_DEAD, Admin, KafkaSettings, consumer, producer
 from wire.objects import ObjectStore
@@ -28,40 +29,32 @@ def run(host: str, port: int, pinned: str, ended: threading.Event, env: Mapping[
     """Follow until `ended`; raises what no waiting mends: `PortTaken`, unset or malformed settings."""
     metrics = Metrics()
     metrics.status.waits_for = "broker and object store"
-    worker = Worker(
-        ObjectStore.from_env(env), KafkaSettings.from_env(env), data_folder(env), pinned, metrics, ended, env
-    )
+    worker = Worker(env, pinned, metrics, ended)
     routes = worker_routes(
         ready=lambda: metrics.status.waits_for, status=lambda: metrics.status, registry=metrics.registry
     )
-    try:
-        with serving(host, port, routes):
+    with serving(host, port, routes):
+        try:
             worker.follow()
-    finally:
-        worker.close()
+        finally:
+            worker.close()
 
 
 class Worker:
     """What outlives a connection: the loaded model, the decoding process, the counts."""
 
-    def __init__(
-        self,
-        store: ObjectStore,
-        kafka: KafkaSettings,
-        folder: Path,
-        pinned: str,
-        metrics: Metrics,
-        ended: threading.Event,
-        env: Mapping[str, str],
-    ) -> None:
-        self.kafka, self.metrics, self.ended = kafka, metrics, ended
+    def __init__(self, env: Mapping[str, str], pinned: str, metrics: Metrics, ended: threading.Event) -> None:
+        store, folder = ObjectStore.from_env(env), cache_folder(env.get("RAPT_HOME"))
+        self.kafka, self.metrics, self.ended = KafkaSettings.from_env(env), metrics, ended
         self.library = Library(store)
         self.intake = Intake(store, self.library, policy(env), folder / "downloads")
-        self.served = ServedModel(store, folder, pinned, self.intake.prepare)
+        load = partial(Model.of, prepare=self.intake.prepare)
+        self.bundles = BundleFollower(store, folder, load, pinned=pinned, linger_s=0.0)
         self.note = ProgressNote(store, pinned or "latest")
 
     def follow(self) -> None:
         """One connection after the other until `ended`."""
+        self.bundles.start()
         while not self.ended.is_set():
             try:
                 self._connection()
@@ -71,7 +64,8 @@ class Worker:
                 self.ended.wait(PAUSE_S)
 
     def close(self) -> None:
-        """End the decoding process."""
+        """End following models, and the decoding process."""
+        self.bundles.stop()
         self.intake.close()
 
     def _connection(self) -> None:
@@ -79,10 +73,15 @@ class Worker:
         try:
             while not self.ended.is_set():
                 feed.step()
-                self.metrics.status.waits_for = self.served.waits_for
+                self._tell()
             feed.settle(SETTLE_S)
         finally:
             feed.close()
+
+    def _tell(self) -> None:
+        status, refusals = self.metrics.status, self.bundles.refusals
+        status.waits_for = "" if self.bundles.current is not None else self.bundles.waits
+        status.refused_models, status.last_refused = refusals.count, refusals.last
 
     def _connected(self) -> CatalogueFeed:
         admin = Admin(self.kafka)
@@ -99,14 +98,4 @@ class Worker:
         except BaseException:
             sending.close()
             raise
-        return CatalogueFeed(self.library, self.intake, self.served, reading, sending, self.note, self.metrics)
-
-
-def data_folder(env: Mapping[str, str]) -> Path:
-    """Where downloads and the model's bundle lie: RAPT_CACHE_DIR, else below RAPT_HOME, else the user's cache."""
-    own, home = env.get("RAPT_CACHE_DIR"), env.get("RAPT_HOME")
-    if own:
-        return Path(own) / "catalogue-feed"
-    if home:
-        return Path(home) / "serving" / "catalogue-feed"
-    return Path(env.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rapt" / "catalogue-feed"
+        return CatalogueFeed(self.library, self.intake, self.bundles, reading, sending, self.note, self.metrics)

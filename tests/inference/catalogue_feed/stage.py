@@ -30,6 +30,8 @@ from wire.objects import ObjectStore
 
 T = TypeVar("T")
 DEADLINE_S = 60.0
+START_S = 180.0
+"""Torch takes its time to import on a busy machine."""
 TOPICS = (Topic(VIDEOS, 1), Topic(VIDEOS_DEAD, 1), Topic(CONTENT, 1))
 
 
@@ -45,6 +47,11 @@ class Stage:
     @property
     def kafka(self) -> KafkaSettings:
         return KafkaSettings.from_env(self.env)
+
+    @property
+    def own(self) -> dict[str, str]:
+        """What only the feed is told."""
+        return {"RAPT_HOME": str(self.folder / "home"), "RAPT_ALLOW_PRIVATE_ADDRESSES": self.web.place}
 
     @property
     def store(self) -> ObjectStore:
@@ -115,8 +122,7 @@ class Stage:
     def worker(self, pinned: str = "", **variables: str) -> Iterator[Metrics]:
         """The feed on a thread of this process."""
         ended, metrics = threading.Event(), Metrics()
-        env = self.env | {"RAPT_ALLOW_PRIVATE_ADDRESSES": self.web.place} | variables
-        worker = Worker(self.store, self.kafka, self.folder / "feed", pinned, metrics, ended, env)
+        worker = Worker(self.env | self.own | variables, pinned, metrics, ended)
         thread = threading.Thread(target=worker.follow)
         thread.start()
         try:
@@ -137,16 +143,11 @@ class Process:
     def __init__(self, stage: Stage, options: tuple[str, ...]) -> None:
         self.port = free_ports()
         self.log = stage.folder / f"feed-{self.port}.log"
-        own = {
-            "RAPT_CACHE_DIR": str(stage.folder / "cache"),
-            "RAPT_ALLOW_PRIVATE_ADDRESSES": stage.web.place,
-            "OMP_NUM_THREADS": "1",
-        }
         with self.log.open("wb") as log:
             self.popen = subprocess.Popen(
                 [sys.executable, "-m", "inference.catalogue_feed", "--host", "127.0.0.1", "--port", str(self.port),
                  *options],
-                env={**os.environ, **stage.env, **own}, stdout=log, stderr=log,
+                env={**os.environ, **stage.env, **stage.own, "OMP_NUM_THREADS": "1"}, stdout=log, stderr=log,
             )  # fmt: skip
 
     def __enter__(self) -> Process:
@@ -170,7 +171,7 @@ class Process:
             except httpx.TransportError:
                 return False
 
-        until(ready)
+        until(ready, START_S)
 
 
 def until(condition: Callable[[], T], deadline_s: float = DEADLINE_S) -> T:

@@ -82,11 +82,11 @@ def test_a_damaged_bundle_is_refused_and_the_one_before_goes_on(
     with stage.worker() as metrics:
         until(lambda: metrics.status.model_digest == digest)
         stage.publish_damaged(next_model)
-        until(lambda: next_model.bundle.digest in metrics.status.refused_models)
+        until(lambda: metrics.status.refused_models == 1)
         sent(stage, clips)
         assert {one.model_digest for one in stage.contents(3)} == {digest}
         assert metrics.status.waits_for == ""
-    assert "tampered with or damaged" in metrics.status.refused_models[next_model.bundle.digest]
+    assert "tampered with or damaged" in metrics.status.last_refused
 
 
 def test_a_pointer_that_is_no_pointer_leaves_the_model_before(
@@ -94,7 +94,7 @@ def test_a_pointer_that_is_no_pointer_leaves_the_model_before(
 ) -> None:
     stage.store.put_bytes(LATEST, b"{")
     with stage.worker() as metrics:
-        until(lambda: "a published model (" in metrics.status.waits_for)
+        until(lambda: "JSONDecodeError" in metrics.status.waits_for)
         digest = stage.publish(model, 1)
         until(lambda: metrics.status.model_digest == digest)
         stage.store.put_bytes(LATEST, b"[]")
