@@ -14,13 +14,15 @@ UNLOGGED = Counter("rapt_exposures_unlogged", "Answers of the stable arm whose e
 LOST = Counter("rapt_exposures_lost", "Exposures that were taken and not acknowledged in the end; must stay 0")
 WAITING = Gauge("rapt_exposures_waiting", "Exposures not acknowledged yet", multiprocess_mode="livesum")
 FLUSH_S = 10.0
+LINGER_MS = 250
+"""Nobody waits for an exposure, and every batch costs the broker a write to each of its partitions."""
 
 
 class Exposures:
     """Sends exposures; `healthy` says whether one more would be taken, before a viewer is given an arm."""
 
     def __init__(self, settings: KafkaSettings) -> None:
-        self._producer: Producer = producer(settings, Client.CONFLUENT)
+        self._producer: Producer = producer(settings, Client.CONFLUENT, linger_ms=LINGER_MS)
         self._encoder = msgspec.json.Encoder()
         self._failed = 0
         self.healthy = True

@@ -4,19 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from wire.kafka import limits
+from wire.kafka.admin import Admin
 from wire.kafka.records import Consumer, Producer
 from wire.kafka.settings import Client, KafkaSettings
 
 
-def producer(settings: KafkaSettings, client: Client | None = None) -> Producer:
-    """A connected producer; raises KafkaUnavailable, KafkaDenied or KafkaUnset within about 10 s."""
+def producer(settings: KafkaSettings, client: Client | None = None, *, linger_ms: int = limits.LINGER_MS) -> Producer:
+    """A connected producer; raises KafkaUnavailable, KafkaDenied or KafkaUnset within about 10 s.
+
+    Records wait `linger_ms` for others of their batch. On the embedded broker it sends each batch until it is acknowledged, one at a time: order is kept, but what
+    was on its way when the broker was killed may be there twice.
+    """
+    admin = Admin(settings)
+    try:
+        idempotent = admin.idempotent()
+    finally:
+        admin.close()
     if (client or settings.client) is Client.CONFLUENT:
         from wire.kafka.confluent_producer import ConfluentProducer
 
-        return ConfluentProducer(settings)
+        return ConfluentProducer(settings, idempotent=idempotent, linger_ms=linger_ms)
     from wire.kafka.python_producer import PythonProducer
 
-    return PythonProducer(settings)
+    return PythonProducer(settings, idempotent=idempotent, linger_ms=linger_ms)
 
 
 def consumer(settings: KafkaSettings, starts: Mapping[tuple[str, int], int], client: Client | None = None) -> Consumer:

@@ -47,6 +47,7 @@ def connected(make: Callable[..., T], settings: KafkaSettings, heard: Heard, opt
         "client.id": "rapt",
         "reconnect.backoff.max.ms": 1000,
         "allow.auto.create.topics": False,
+        "log_level": 2,  # `heard` tells the rest
         "error_cb": heard,
         **security(settings),
         **options,

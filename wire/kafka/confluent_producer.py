@@ -19,7 +19,7 @@ from wire.kafka.settings import KafkaSettings
 class ConfluentProducer:
     """See `wire.kafka.records.Producer`."""
 
-    def __init__(self, settings: KafkaSettings) -> None:
+    def __init__(self, settings: KafkaSettings, *, idempotent: bool = True, linger_ms: int = limits.LINGER_MS) -> None:
         self._settings = settings
         self._heard = Heard(settings)
         self._lock = threading.Lock()
@@ -30,10 +30,11 @@ class ConfluentProducer:
             settings,
             self._heard,
             {
-                "enable.idempotence": True,
+                "enable.idempotence": idempotent,
+                "max.in.flight": 5 if idempotent else 1,
                 "acks": "all",
                 "partitioner": "murmur2_random",
-                "linger.ms": limits.LINGER_MS,
+                "linger.ms": linger_ms,
                 "delivery.timeout.ms": limits.DELIVERY_MS,
                 "queue.buffering.max.messages": limits.MAX_WAITING,
                 "queue.buffering.max.kbytes": limits.MAX_WAITING_BYTES >> 10,
@@ -86,8 +87,9 @@ class ConfluentProducer:
         """Wait until nothing is on its way, and return how much still is.
 
         When the library cannot go on (no right to write anything, say) it raises that once, and reports each
-        record as failed in a second call. confluent-kafka 2.16 returns from `flush` and raises at the same
-        time, which Python only notices in the next call and then as a SystemError: hence `int`.
+        record as failed in a second call. confluent-kafka 2.16 mixes that up in `flush`: it returns and raises at
+        the same time, which Python only notices in the next call (hence `int`), or does neither; both end in a
+        SystemError.
         """
         give_up_at = time.monotonic() + timeout_s
         for _ in range(2):
@@ -96,9 +98,8 @@ class ConfluentProducer:
             except KafkaException as error:
                 self._heard(error.args[0])
             except SystemError as error:
-                if not isinstance(error.__cause__, KafkaException):
-                    raise
-                self._heard(error.__cause__.args[0])
+                if isinstance(error.__cause__, KafkaException):
+                    self._heard(error.__cause__.args[0])
         return len(self._producer)
 
     def _gave_up(self, error: Any, message: Any) -> None:

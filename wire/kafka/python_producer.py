@@ -24,7 +24,7 @@ LONGEST_BLOCK_MS = 500
 class PythonProducer:
     """See `wire.kafka.records.Producer`."""
 
-    def __init__(self, settings: KafkaSettings) -> None:
+    def __init__(self, settings: KafkaSettings, *, idempotent: bool = True, linger_ms: int = limits.LINGER_MS) -> None:
         self._settings = settings
         self._refusal = Refusal()
         self._lock = threading.Lock()
@@ -34,10 +34,11 @@ class PythonProducer:
             kafka.KafkaProducer,
             settings,
             self._refusal,
-            enable_idempotence=True,
+            enable_idempotence=idempotent,
+            max_in_flight_requests_per_connection=5 if idempotent else 1,
             acks="all",
             batch_size=BATCH_BYTES,
-            linger_ms=limits.LINGER_MS,
+            linger_ms=linger_ms,
             delivery_timeout_ms=limits.DELIVERY_MS,
             max_block_ms=LONGEST_BLOCK_MS,
             max_request_size=limits.MAX_REQUEST_BYTES,

@@ -27,9 +27,10 @@ class Record(NamedTuple):
 
 
 class Producer(Protocol):
-    """Sends records: idempotent, acknowledged by all in-sync replicas, a key always to the same partition.
+    """Sends records: each once, acknowledged by all in-sync replicas, a key always to the same partition.
 
-    Records of one partition arrive in the order in which they were sent. Safe to share between threads.
+    Records of one partition arrive in the order in which they were sent. Safe to share between threads. (Once
+    does not hold for the embedded broker when it is killed: see `wire.kafka.clients.producer`.)
     """
 
     def send(self, topic: str, key: bytes, value: bytes | None, headers: Headers = ()) -> None:
