@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -86,3 +87,4 @@ def ours(folder: Path, bundle: Bundle) -> Iterator[Ours]:
             events.close()
     finally:
         stack.down(settings)
+        shutil.rmtree(settings.state_folder, ignore_errors=True)
