@@ -126,6 +126,7 @@ class Checkpointer:
     def _start_copying(self, cut: _Cut) -> None:
         slab = self._writer.slab
         cut.phase = _Phase.COPYING
+        self._answered.clear()
         cut.at_ms = int(time.time() * 1000)
         cut.offsets = self._writer.offsets()
         cut.last = -(-slab.used // SEGMENT)

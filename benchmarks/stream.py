@@ -1,0 +1,261 @@
+"""The feeder beside Bytewax on the same topic of a real Kafka, and what the viewers' states cost.
+
+    python -m benchmarks.stream [--events 3000000] [--viewers 1000000] [--rounds 3]
+
+Feeder and peer read the same events, one after the other, several rounds, each alone on one core; the broker and
+the object store have the others. Both checkpoint every 5 s: Bytewax into SQLite on this disk, ours to the object
+store. The feeder also orders, drops duplicates and lets others read. Then a state of a million viewers with full
+histories is checkpointed, restored into an empty slab, and read at random.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import secrets
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import urllib3
+
+from benchmarks.peers import environment
+from benchmarks.report import Row, record
+from inference.state import open_reader
+from inference.state.apply import SlabWriter
+from inference.state.checkpoint import Checkpointer
+from inference.state.index import Index
+from inference.state.layout import META, Layout, Phase, Word
+from inference.state.restore import restore
+from inference.state.slab import META_BLOB, ROW_BLOB, create
+from interest.history import HISTORY
+from interest.records import FEEDBACK, Event
+from interest.viewer_rows import ROW, user_key
+from rapt.credentials import Credentials, credentials
+from rapt.seaweed import seaweed
+from rapt.service import start, stop
+from tests.kafka_broker import KafkaBroker, jars
+from tests.ports import free_ports
+from wire.kafka import ALL, EVENTS, Admin, Client, producer
+from wire.objects import ObjectStore
+
+ROOT = Path(__file__).parent.parent
+VIEWERS, VIDEOS = 20_000, 20_000
+INTERVAL_S = 5.0
+PARTITIONS = 8
+READS = 50_000
+LONGEST_S = 900.0
+FILLED_AT_ONCE = 50_000
+
+
+def main() -> None:
+    """Measure all and record it."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--events", type=int, default=3_000_000, help="records in the topic")
+    parser.add_argument("--viewers", type=int, default=1_000_000, help="viewers to restore")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of feeder and peer, in turns")
+    options = parser.parse_args()
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rapt-stream-")))
+        shared = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rapt-stream-", dir=memory())))
+        store = stack.enter_context(object_store(folder / "objects"))
+        rows = state_costs(ObjectStore.from_env(store), shared, options.viewers)
+        rows += throughput(folder, shared, store, options.events, options.rounds)
+    record("stream", rows)
+
+
+def throughput(folder: Path, shared: Path, store: dict[str, str], events: int, rounds: int) -> list[Row]:
+    """Events a second of the feeder and of Bytewax, in turns."""
+    broker = KafkaBroker(folder / "kafka", jars())
+    try:
+        broker.prepare(secrets.token_hex(8))
+        fill(broker, events)
+        ours, peers = [], []
+        for number in range(rounds):
+            ours.append(feeder_rate(broker, shared / f"state-{number}", store, events))
+            peers.append(bytewax_rate(broker, folder / f"recovery-{number}", events))
+            print(f"round {number + 1}: feeder {ours[-1]:,.0f}/s, Bytewax {peers[-1]:,.0f}/s", flush=True)
+    finally:
+        broker.kill()
+    ratios = [mine / theirs for mine, theirs in zip(ours, peers, strict=True)]
+    return [
+        {"name": "feeder_events_per_s", "value": statistics.median(ours), "unit": "events/s", "better": "higher",
+         "interval": (min(ours), max(ours))},
+        {"name": "feeder_ratio_bytewax", "value": statistics.median(ratios), "unit": "times", "better": "higher",
+         "peer": "Bytewax (events/s)", "peer_value": statistics.median(peers), "ratio": statistics.median(ratios),
+         "interval": (min(ratios), max(ratios))},
+    ]  # fmt: skip
+
+
+def fill(broker: KafkaBroker, events: int) -> None:
+    """Write the events: every viewer's in the order of time, as apps send them."""
+    admin = Admin(broker.plain)
+    admin.create(ALL)
+    admin.close()
+    draw = np.random.default_rng(1)
+    viewers, videos = draw.integers(VIEWERS, size=events).tolist(), draw.integers(VIDEOS, size=events).tolist()
+    kinds, watch_ms = draw.integers(len(FEEDBACK), size=events).tolist(), draw.integers(60_000, size=events).tolist()
+    encode, begin_ms = msgspec.json.Encoder().encode, time.time_ns() // 1_000_000 - events
+    sender = producer(broker.plain, Client.CONFLUENT)
+    for number in range(events):
+        user_id = f"u{viewers[number]}"
+        event = Event(
+            event_id=f"{number:024x}", user_id=user_id, video_id=f"v{videos[number]}", request_id=f"{number:024x}",
+            ts_ms=begin_ms + number, kind=FEEDBACK[kinds[number]], watch_ms=watch_ms[number], position=1 + number % 20,
+        )  # fmt: skip
+        while sender.unacknowledged > 50_000:
+            time.sleep(0.001)
+        sender.send(EVENTS, user_id.encode(), encode(event))
+    sender.flush(120)
+    sender.close()
+
+
+def feeder_rate(broker: KafkaBroker, state: Path, store: dict[str, str], events: int) -> float:
+    """Records a second from the feeder's first look at them to the last, by its own status."""
+    port = free_ports()
+    settings = {
+        **store,
+        "RAPT_S3_BUCKET": f"feeder-{secrets.token_hex(4)}",
+        "RAPT_KAFKA_BOOTSTRAP": broker.plain.bootstrap,
+        "RAPT_STATE_FOLDER": str(state),
+        "RAPT_STATE_MEMORY_MIB": "256",
+        "RAPT_STATE_CHECKPOINT_S": f"{INTERVAL_S:g}",
+        "OMP_NUM_THREADS": "1",
+    }
+    command = [sys.executable, "-m", "inference.feeder", "--host", "127.0.0.1", "--port", str(port)]
+    with (state.parent / "feeder.log").open("w") as log:
+        process = subprocess.Popen([*one_core(), *command], env={**os.environ, **settings}, stdout=log, stderr=log)
+    try:
+        first, begun = 0, 0.0
+        give_up_at = time.monotonic() + LONGEST_S
+        while time.monotonic() < give_up_at:
+            now, records = time.perf_counter(), _status(port).get("records", 0)
+            if records == events:
+                assert _status(port)["checkpoints_failed"] == 0
+                return (records - first) / (now - begun)
+            if records and not first:
+                first, begun = records, now
+            time.sleep(0.05)
+        raise AssertionError(f"the feeder did not end: {(state.parent / 'feeder.log').read_text()[-2000:]}")
+    finally:
+        process.kill()
+        process.wait()
+
+
+def bytewax_rate(broker: KafkaBroker, recovery: Path, events: int) -> float:
+    """Records a second from Bytewax's first to its last."""
+    recovery.mkdir()
+    command = [str(environment.python("bytewax")), "-m", "benchmarks.peers.bytewax_app", broker.plain.bootstrap,
+               str(recovery), f"{INTERVAL_S:g}"]  # fmt: skip
+    done = subprocess.run(
+        [*one_core(), *command], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=LONGEST_S,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert not done.returncode, done.stderr[-2000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["records"] == events, found
+    return float(found["records"] / found["seconds"])
+
+
+def state_costs(store: ObjectStore, shared: Path, viewers: int) -> list[Row]:
+    """Bytes a viewer, seconds to restore them all, and microseconds to read one at random."""
+    writer = filled(SlabWriter(create(shared, Layout(viewers)), PARTITIONS), viewers)
+    begun = time.perf_counter()
+    checkpointer = Checkpointer(writer, store, interval_s=3600)
+    assert checkpointer.finish(LONGEST_S), "the checkpoint was not written"
+    checkpointer.close()
+    print(f"checkpoint of {viewers:,} viewers: {time.perf_counter() - begun:.1f} s", flush=True)
+    writer.slab.close()
+    del writer, checkpointer
+    begun = time.perf_counter()
+    slab = create(shared, Layout(viewers))
+    restore(slab, store)
+    slab.words[Word.STATE] = Phase.SERVING
+    restored_s = time.perf_counter() - begun
+    bytes_per_viewer = slab.size_bytes / viewers
+    reader = open_reader(shared)
+    users = [f"u{number}" for number in np.random.default_rng(2).integers(viewers, size=READS).tolist()]
+    took = []
+    SlabWriter(slab, PARTITIONS).beat(time.time_ns() // 1_000_000 + 3_600_000, 0, 0, ready=True)
+    for user in users:
+        begun = time.perf_counter()
+        state = reader.read(user)
+        took.append(time.perf_counter() - begun)
+        assert len(state.rows) == HISTORY
+    slab.close()
+    low, middle, high = (float(value) * 1e6 for value in np.percentile(took, [10, 50, 99]))
+    return [
+        {"name": "bytes_per_viewer", "value": bytes_per_viewer, "unit": "bytes", "better": "lower"},
+        {"name": "restore_million_s", "value": restored_s * 1e6 / viewers, "unit": "s", "better": "lower"},
+        {"name": "read_us", "value": middle, "unit": "us", "better": "lower", "interval": (low, high)},
+    ]
+
+
+def filled(writer: SlabWriter, viewers: int) -> SlabWriter:
+    """The writer with as many viewers of random full histories, written as a restore would."""
+    slab, draw = writer.slab, np.random.default_rng(1)
+    for begin in range(0, viewers, FILLED_AT_ONCE):
+        size = min(FILLED_AT_ONCE, viewers - begin)
+        rows = np.frombuffer(draw.bytes(size * HISTORY * ROW.itemsize), ROW).copy()
+        rows["ts_ms"] = np.sort(draw.integers(10**12, 2 * 10**12, (size, HISTORY)), axis=1).ravel()
+        keys = b"".join(user_key(b"u%d" % number) for number in range(begin, begin + size))
+        metas = np.zeros(size, META)
+        metas["high"], metas["low"] = np.frombuffer(keys, ">u8").reshape(-1, 2).T
+        metas["last_ts_ms"] = rows["ts_ms"][HISTORY - 1 :: HISTORY]
+        metas["last_offset"], metas["count"] = 10**6, HISTORY
+        slab.meta_blobs[begin : begin + size] = metas.view(META_BLOB)
+        slab.write_rows(begin, rows.view(ROW_BLOB).tobytes())
+    slab.filled(viewers)
+    slab.words[Word.USED] = slab.words[Word.VIEWERS] = viewers
+    slab.offsets[:PARTITIONS] = 10**6
+    Index(slab).rebuild()
+    return writer
+
+
+@contextmanager
+def object_store(folder: Path) -> Iterator[dict[str, str]]:
+    """A SeaweedFS of its own, as the environment that leads to it."""
+    keys: Credentials = credentials(folder / "credentials.json")
+    service = seaweed(folder / "data", free_ports(), keys, "rapt")
+    start(service, folder / "run", deadline_s=60)
+    try:
+        yield {
+            "RAPT_S3_ENDPOINT": service.address,
+            "RAPT_S3_BUCKET": "rapt",
+            "AWS_ACCESS_KEY_ID": keys.access_key,
+            "AWS_SECRET_ACCESS_KEY": keys.secret_key,
+        }
+    finally:
+        stop(service.name, folder / "run", grace_s=1)
+
+
+def memory() -> Path | None:
+    """A folder in memory, where the system has one."""
+    shared = Path("/dev/shm")  # noqa: S108 - a folder of our own is made inside
+    return shared if shared.is_dir() else None
+
+
+def one_core() -> list[str]:
+    """What to put before a command so that it has one core."""
+    return ["taskset", "--cpu-list", str(max(os.sched_getaffinity(0)))]
+
+
+def _status(port: int) -> dict[str, int]:
+    try:
+        answer = urllib3.request("GET", f"http://127.0.0.1:{port}/status", timeout=5, retries=False)
+    except urllib3.exceptions.HTTPError:
+        return {}
+    found: dict[str, int] = json.loads(answer.data)
+    return found
+
+
+if __name__ == "__main__":
+    main()
