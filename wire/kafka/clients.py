@@ -13,8 +13,8 @@ from wire.kafka.settings import Client, KafkaSettings
 def producer(settings: KafkaSettings, client: Client | None = None, *, linger_ms: int = limits.LINGER_MS) -> Producer:
     """A connected producer; raises KafkaUnavailable, KafkaDenied or KafkaUnset within about 10 s.
 
-    Records wait `linger_ms` for others of their batch. On the embedded broker it sends each batch until it is acknowledged, one at a time: order is kept, but what
-    was on its way when the broker was killed may be there twice.
+    Records wait `linger_ms` for others of their batch. On the embedded broker a batch is sent until it is
+    acknowledged, one at a time: order is kept, but what was on its way when the broker was killed may be there twice.
     """
     admin = Admin(settings)
     try:
