@@ -32,6 +32,8 @@ from wire.objects import ObjectStore
 LOG = logging.getLogger(__name__)
 RETRY_S = 0.5
 LAST_CHECKPOINT_S = 8.0
+GARBAGE_OBJECTS = 50_000
+"""More than a batch has, so that no batch is searched for cycles that are not in it."""
 T = TypeVar("T")
 
 
@@ -127,13 +129,11 @@ def _follow(
             status, "the brokers", ended,
         )  # fmt: skip
     if feeder is not None:
-        gc.collect()
         gc.freeze()
-        gc.disable()
+        gc.set_threshold(GARBAGE_OBJECTS)
         try:
             feeder.run(ended)
         finally:
-            gc.enable()
             status.waits_for = "nothing: it ends"
             feeder.close()
     return checkpointer is not None and checkpointer.finish(LAST_CHECKPOINT_S)

@@ -1,0 +1,78 @@
+"""The feeder on the laptop's broker, and with a Valkey as its store."""
+
+import secrets
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from inference.state import open_reader
+from inference.state.valkey_store import ValkeyReader
+from tests.brokers import EmbeddedBroker
+from tests.contract.test_viewer_state import server
+from tests.inference.feeder.conftest import FeederProcess, create_topics, until
+from tests.inference.state.streams import encode, event
+from wire.kafka import EVENTS, Producer, producer
+
+
+@pytest.fixture
+def sender(embedded_broker: EmbeddedBroker) -> Iterator[Producer]:
+    create_topics(embedded_broker.settings)
+    one = producer(embedded_broker.settings)
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def environment(embedded_broker: EmbeddedBroker, object_store_env: dict[str, str], tmp_path: Path) -> dict[str, str]:
+    return {
+        **object_store_env,
+        "RAPT_S3_BUCKET": f"feeder-{secrets.token_hex(6)}",
+        "RAPT_KAFKA_BOOTSTRAP": embedded_broker.settings.bootstrap,
+        "RAPT_STATE_FOLDER": str(tmp_path / "state"),
+        "RAPT_STATE_MEMORY_MIB": "16",
+    }
+
+
+def send(sender: Producer, user_id: str, count: int) -> None:
+    for number in range(count):
+        now_ms = time.time_ns() // 1_000_000
+        sender.send(EVENTS, user_id.encode(), encode(event(user_id, now_ms, f"e{number}")))
+    sender.flush(30)
+
+
+def test_the_feeder_follows_the_laptops_broker(environment: dict[str, str], sender: Producer, tmp_path: Path) -> None:
+    feeder = FeederProcess(tmp_path, environment)
+    user = f"laptop-{secrets.token_hex(4)}"
+    send(sender, user, 3)
+    feeder.start()
+    try:
+        reader = open_reader(feeder.state)
+        until(lambda: len(reader.read(user).rows) == 3, "what was sent before is there")
+        began = time.monotonic()
+        send(sender, user, 1)
+        until(lambda: len(reader.read(user).rows) == 4, "what is sent now is there")
+        assert time.monotonic() - began < 5
+        until(lambda: reader.freshness().ready, "ready")
+    finally:
+        assert feeder.end() == 0
+
+
+def test_a_feeder_with_a_valkey_goes_on_where_the_killed_one_was(
+    environment: dict[str, str], sender: Producer, tmp_path: Path
+) -> None:
+    user = f"valkey-{secrets.token_hex(4)}"
+    with server(tmp_path) as address:
+        feeder = FeederProcess(tmp_path, {**environment, "RAPT_STATE_VALKEY": address})
+        feeder.start()
+        reader = ValkeyReader(address)
+        send(sender, user, 3)
+        until(lambda: len(reader.read(user).rows) == 3, "the events are there")
+        feeder.end(9)
+        send(sender, user, 2)
+        feeder.start()
+        until(lambda: len(reader.read(user).rows) == 5, "the others too")
+        assert feeder.status()["records"] < 5 + 3
+        assert reader.freshness().ready
+        assert feeder.end() == 0
