@@ -61,10 +61,7 @@ def test_a_good_batch_goes_the_quick_way_and_gives_the_rows_of_the_definition() 
     quick = intake._columns(topic.records)
     assert quick is not None
     assert quick.rows.tobytes() == np.array([row(one) for one in batch], ROW).tobytes()
-    assert (
-        quick.high[3].tobytes() + quick.low[3].tobytes()
-        == np.frombuffer(user_key(b"u3"), ">u8").astype("<u8").tobytes()
-    )
+    assert (quick.high[3], quick.low[3]) == struct.unpack(">QQ", user_key(b"u3"))
 
 
 @pytest.mark.parametrize(("ahead_ms", "accepted"), [(LARGEST_SKEW_MS, True), (LARGEST_SKEW_MS + 1, False)])
