@@ -22,6 +22,8 @@ AT_ONCE = 2048
 IDLE_S = 0.05
 """The longest wait for a record: the state's age on a quiet stream, and the time to hear that it is to end."""
 BEAT_S = 0.01
+WAIT_MS = 25
+"""How soon a broker that lets a fetch wait is asked again: what a viewer does counts that much later."""
 UNKNOWN = sys.maxsize
 
 
@@ -88,7 +90,7 @@ class Feeder:
     def _connect(self) -> Consumer:
         known = self._writer.offsets()
         starts = {(EVENTS, number): known.get(number, EARLIEST) for number in range(self._writer.partitions)}
-        return consumer(self._kafka, starts, self._client)
+        return consumer(self._kafka, starts, self._client, wait_ms=WAIT_MS)
 
     def _restart(self) -> None:
         self._consumer.close()

@@ -67,10 +67,8 @@ class Predictor(ServedModel):
 
     async def begin(self) -> None:
         self.bundles.start()
-        self.batches.start()
 
     async def end(self) -> None:
-        self.batches.stop()
         self.bundles.stop()
 
     def missing(self) -> str:

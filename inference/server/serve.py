@@ -7,10 +7,12 @@ explanations, let any caller unload the model, and never use uvloop.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from http import HTTPStatus
@@ -33,6 +35,8 @@ from inference.server.workers import METRICS_FOLDER, orphaned, shares_port
 
 LOG = logging.getLogger(__name__)
 LOOK_EVERY_S = 0.5
+SWITCH_S = 0.0005
+"""How long a thread may keep the interpreter from the event loop; 5 ms by default, more than a request takes."""
 BINARY_LENGTH = b"inference-header-content-length"
 
 
@@ -65,6 +69,7 @@ class _Worker:
         except OSError as error:
             raise PortTaken(f"cannot listen on {address}: end what holds it, or change --grpc_port") from error
         await grpc.start()
+        _spare_the_tail()
         serving = asyncio.create_task(http.serve(sockets=[sock]))
         while not ended.is_set() and not serving.done() and not orphaned():
             await _wait(ended, LOOK_EVERY_S)
@@ -172,6 +177,13 @@ def _socket(host: str, port: int) -> socket.socket:
         raise PortTaken(why) from error
     made.setblocking(False)
     return made
+
+
+def _spare_the_tail() -> None:
+    """Keep rare pauses short: what is loaded by now is never garbage, and threads hand over soon."""
+    gc.collect()
+    gc.freeze()
+    sys.setswitchinterval(SWITCH_S)
 
 
 def _registry() -> CollectorRegistry:

@@ -68,6 +68,7 @@ class Backend:
         self._ready: Callable[..., Awaitable[Any]] = service.GRPCInferenceServiceStub(self._channel).ModelReady
         self._waiting: deque[_Waiting] = deque()
         self._calls: set[asyncio.Task[None]] = set()
+        self._under_way = 0
 
     async def close(self) -> None:
         """End the connection."""
@@ -78,8 +79,10 @@ class Backend:
         if len(self._waiting) >= MOST_WAITING:
             raise Overloaded(f"{MOST_WAITING} requests wait for a predictor already; add predictors, or ask less")
         waiting = _Waiting(ask, asyncio.get_running_loop().create_future())
-        self._waiting.append(waiting)
-        self._send()
+        if self._under_way < self.limits.under_way and not self._waiting:
+            await self._call([waiting])
+        else:
+            self._waiting.append(waiting)
         return await waiting.answered
 
     async def explain(self, ask: Ask, video_ids: Sequence[str], *, pictures: bool) -> bytes:
@@ -104,17 +107,23 @@ class Backend:
         return "" if ready.ready else f"the predictor at {self.address}, which has no model yet"
 
     def _send(self) -> None:
-        while self._waiting and len(self._calls) < self.limits.under_way:
-            together = [self._waiting.popleft() for _ in range(min(MOST_TOGETHER, len(self._waiting)))]
-            task = asyncio.create_task(self._call(together))
-            self._calls.add(task)
-            task.add_done_callback(self._called)
-
-    def _called(self, task: asyncio.Task[None]) -> None:
-        self._calls.discard(task)
-        self._send()
+        """Let those that wait leave together, when a call may leave."""
+        if not self._waiting or self._under_way >= self.limits.under_way:
+            return
+        together = [self._waiting.popleft() for _ in range(min(MOST_TOGETHER, len(self._waiting)))]
+        task = asyncio.create_task(self._call(together))
+        self._calls.add(task)
+        task.add_done_callback(self._calls.discard)
 
     async def _call(self, together: list[_Waiting]) -> None:
+        self._under_way += 1
+        try:
+            await self._answer(together)
+        finally:
+            self._under_way -= 1
+            self._send()
+
+    async def _answer(self, together: list[_Waiting]) -> None:
         asks = [one.ask for one in together]
         try:
             reply = await self._asked(protocol.request(self.model, tensors.asked(asks)))

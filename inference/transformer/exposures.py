@@ -14,7 +14,7 @@ UNLOGGED = Counter("rapt_exposures_unlogged", "Answers of the stable arm whose e
 LOST = Counter("rapt_exposures_lost", "Exposures that were taken and not acknowledged in the end; must stay 0")
 WAITING = Gauge("rapt_exposures_waiting", "Exposures not acknowledged yet", multiprocess_mode="livesum")
 FLUSH_S = 10.0
-LINGER_MS = 250
+LINGER_MS = 1000
 """Nobody waits for an exposure, and every batch costs the broker a write to each of its partitions."""
 
 

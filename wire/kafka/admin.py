@@ -26,7 +26,10 @@ class Admin:
         self._client = connected(KafkaAdminClient, settings, Refusal(), connect_s)
 
     def create(self, topics: Iterable[Topic]) -> None:
-        """Make the topics that are not there yet; those that are stay as they are. Raises KafkaDenied."""
+        """Make the topics that are not there yet and wait for them; those that are stay as they are.
+
+        Raises KafkaDenied.
+        """
         wanted = {
             topic.name: {"num_partitions": topic.partitions, "replication_factor": -1, "configs": dict(topic.config)}
             for topic in topics
@@ -39,6 +42,10 @@ class Admin:
             failure = kafka.errors.for_code(answer["error_code"])
             if failure not in {kafka.errors.NoError, kafka.errors.TopicAlreadyExistsError}:
                 raise named(self._settings, answer["name"], failure(answer["error_message"] or ""))
+        try:
+            self._client.wait_for_topics(list(wanted), timeout_ms=CREATE_MS)
+        except kafka.errors.KafkaTimeoutError as error:
+            raise named(self._settings, ", ".join(wanted), error) from error
 
     def topics(self) -> list[str]:
         """The names of the topics that the user may see, in order."""

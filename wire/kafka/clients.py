@@ -30,15 +30,22 @@ def producer(settings: KafkaSettings, client: Client | None = None, *, linger_ms
     return PythonProducer(settings, idempotent=idempotent, linger_ms=linger_ms)
 
 
-def consumer(settings: KafkaSettings, starts: Mapping[tuple[str, int], int], client: Client | None = None) -> Consumer:
+def consumer(
+    settings: KafkaSettings,
+    starts: Mapping[tuple[str, int], int],
+    client: Client | None = None,
+    *,
+    wait_ms: int = limits.FETCH_WAIT_MS,
+) -> Consumer:
     """A connected consumer of the (topic, partition)s in `starts`, from those offsets (or EARLIEST).
 
+    With nothing to read, the broker is asked again after `wait_ms`.
     Raises KafkaUnavailable, KafkaDenied, UnknownTopic or KafkaUnset within about 10 s.
     """
     if (client or settings.client) is Client.CONFLUENT:
         from wire.kafka.confluent_consumer import ConfluentConsumer
 
-        return ConfluentConsumer(settings, starts)
+        return ConfluentConsumer(settings, starts, wait_ms)
     from wire.kafka.python_consumer import PythonConsumer
 
-    return PythonConsumer(settings, starts)
+    return PythonConsumer(settings, starts, wait_ms)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +12,7 @@ from confluent_kafka import KafkaError as Code
 from confluent_kafka import KafkaException, TopicPartition
 
 from wire.errors import KafkaError
-from wire.kafka import failures, limits
+from wire.kafka import failures
 from wire.kafka.confluent_client import Heard, connected, named
 from wire.kafka.places import Place, Places
 from wire.kafka.records import EARLIEST, Record
@@ -25,11 +27,11 @@ PASSING = {Code._TRANSPORT, Code._ALL_BROKERS_DOWN, Code._TIMED_OUT, Code._RESOL
 class ConfluentConsumer:
     """See `wire.kafka.records.Consumer`."""
 
-    def __init__(self, settings: KafkaSettings, starts: Mapping[tuple[str, int], int]) -> None:
+    def __init__(self, settings: KafkaSettings, starts: Mapping[tuple[str, int], int], wait_ms: int) -> None:
         self._settings = settings
         self._heard = Heard(settings)
         self._places = Places()
-        self._failure: KafkaError | None = None
+        self._failures: deque[KafkaError] = deque()
         self._consumer: Any = connected(
             Client,
             settings,
@@ -40,7 +42,7 @@ class ConfluentConsumer:
                 "enable.auto.offset.store": False,
                 "auto.offset.reset": "error",
                 "isolation.level": "read_committed",
-                "fetch.wait.max.ms": limits.FETCH_WAIT_MS,
+                "fetch.wait.max.ms": wait_ms,
                 "fetch.queue.backoff.ms": 5,
                 "queued.max.messages.kbytes": QUEUE_KIB,
             },
@@ -54,20 +56,18 @@ class ConfluentConsumer:
         self._assign()
 
     def poll(self, max_records: int, timeout_s: float) -> list[Record]:
-        if self._failure is not None:
-            failure, self._failure = self._failure, None
-            raise failure
-        found = self._consumer.consume(max_records, 0)
-        if not found:
-            first = self._consumer.poll(timeout_s)
-            found = [] if first is None else [first, *self._consumer.consume(max_records - 1, 0)]
-        records = self._records(found)
-        if not records:
-            if self._failure is not None:
-                failure, self._failure = self._failure, None
-                raise failure
-            self._heard.refusal.raise_if_lasting()
-            self._places.refuse_beyond(self._ends())
+        self._raise_failure()
+        give_up_at = time.monotonic() + timeout_s
+        records = self._records(self._consumer.consume(max_records, 0))
+        while not records:
+            self._raise_failure()
+            first = self._consumer.poll(max(0.0, give_up_at - time.monotonic()))
+            if first is not None:
+                records = self._records([first, *self._consumer.consume(max_records - 1, 0)])
+            elif time.monotonic() >= give_up_at:
+                self._heard.refusal.raise_if_lasting()
+                self._places.refuse_beyond(self._ends())
+                break
         return records
 
     def positions(self) -> dict[tuple[str, int], int]:
@@ -83,17 +83,23 @@ class ConfluentConsumer:
     def close(self) -> None:
         self._consumer.close()
 
+    def _raise_failure(self) -> None:
+        """Raise what came after the records that were handed out before."""
+        if self._failures:
+            raise self._failures.popleft()
+
     def _assign(self) -> None:
         """Fetch from the places' offsets on; what the library has fetched so far is dropped."""
         self._consumer.assign([TopicPartition(*place, offset) for place, offset in self._places.offsets.items()])
 
     def _records(self, found: list[Any]) -> list[Record]:
-        """The records among messages; the first failure among them is kept for when these are handed out."""
+        """The records among messages; failures among them are kept for when these are handed out."""
         records = []
         offsets = self._places.offsets
         for one in found:
             if one.error() is not None:
-                self._failure = self._failure or self._named(one)
+                if failure := self._named(one):
+                    self._failures.append(failure)
                 continue
             topic, partition, offset = one.topic(), one.partition(), one.offset()
             records.append(

@@ -15,6 +15,8 @@ from wire.kafka.confluent_client import Heard, connected, named
 from wire.kafka.records import Headers
 from wire.kafka.settings import KafkaSettings
 
+LOOK_S = 0.002
+
 
 class ConfluentProducer:
     """See `wire.kafka.records.Producer`."""
@@ -76,30 +78,22 @@ class ConfluentProducer:
         self._drain(limits.CLOSE_S)
         self._producer.close()
 
-    def _serve(self) -> None:
-        """Have the library call back what it has to tell."""
+    def _serve(self, timeout_s: float = 0.0) -> None:
+        """Have the library call back what it has to tell, now or within `timeout_s`."""
         try:
-            self._producer.poll(0)
-        except KafkaException as error:
+            self._producer.poll(timeout_s)
+        except KafkaException as error:  # it cannot go on (no right to write anything, say) and tells that once
             self._heard(error.args[0])
 
     def _drain(self, timeout_s: float) -> int:
         """Wait until nothing is on its way, and return how much still is.
 
-        When the library cannot go on (no right to write anything, say) it raises that once, and reports each
-        record as failed in a second call. confluent-kafka 2.16 mixes that up in `flush`: it returns and raises at
-        the same time, which Python only notices in the next call (hence `int`), or does neither; both end in a
-        SystemError.
+        Not by the library's `flush`: after an error with which it cannot go on, confluent-kafka 2.16 calls back
+        from there with that exception pending, and what runs in the callback fails at a random place.
         """
         give_up_at = time.monotonic() + timeout_s
-        for _ in range(2):
-            try:
-                return int(self._producer.flush(max(0.0, give_up_at - time.monotonic())))
-            except KafkaException as error:
-                self._heard(error.args[0])
-            except SystemError as error:
-                if isinstance(error.__cause__, KafkaException):
-                    self._heard(error.__cause__.args[0])
+        while len(self._producer) and time.monotonic() < give_up_at:
+            self._serve(LOOK_S)
         return len(self._producer)
 
     def _gave_up(self, error: Any, message: Any) -> None:

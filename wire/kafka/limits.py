@@ -14,6 +14,6 @@ MAX_WAITING_BYTES = 32 << 20
 MAX_RECORD_BYTES = 1_000_000
 """Key, value and headers together; brokers take batches of 1,048,588 bytes by default."""
 MAX_REQUEST_BYTES = 1 << 20
-FETCH_WAIT_MS = 50
+FETCH_WAIT_MS = 250
 """How long a broker may hold a fetch with nothing to read. Kafka answers as soon as something comes; Tansu only
 sometimes, so that with 500 ms a record can be that late."""

@@ -8,7 +8,7 @@ import kafka
 import kafka.errors
 from kafka import TopicPartition
 
-from wire.kafka import failures, limits
+from wire.kafka import failures
 from wire.kafka.admin import Admin
 from wire.kafka.places import Place, Places
 from wire.kafka.python_client import connected, named
@@ -22,7 +22,7 @@ ASK_MS = 8000
 class PythonConsumer:
     """See `wire.kafka.records.Consumer`."""
 
-    def __init__(self, settings: KafkaSettings, starts: Mapping[tuple[str, int], int]) -> None:
+    def __init__(self, settings: KafkaSettings, starts: Mapping[tuple[str, int], int], wait_ms: int) -> None:
         self._settings = settings
         self._refusal = Refusal()
         self._places = Places()
@@ -34,7 +34,7 @@ class PythonConsumer:
             auto_offset_reset="none",
             enable_auto_commit=False,
             isolation_level="read_committed",
-            fetch_max_wait_ms=limits.FETCH_WAIT_MS,
+            fetch_max_wait_ms=wait_ms,
             metrics_enabled=False,
         )
         self._consumer.assign([TopicPartition(*place) for place in starts])
