@@ -13,8 +13,8 @@ from wire.errors import KafkaError
 
 NAME = "broker"
 PORT_SETTING = "broker_port"
-CLUSTER = "rapt"
-"""The records lie under `clusters/rapt/` in the bucket, beside Rapt's own `blobs/`, `models/` and `datasets/`."""
+CLUSTER = "tansu"
+"""The records lie under `clusters/tansu/` in the bucket, beside Rapt's own `blobs/`, `models/` and `datasets/`."""
 PROBE_S = 2.0
 
 

@@ -73,6 +73,18 @@ def take(reader: Consumer, count: int) -> list[Record]:
     return found
 
 
+def to_the_end(reader: Consumer) -> list[Record]:
+    """All that is left to read, or as much as comes before the deadline."""
+    found: list[Record] = []
+    give_up_at = time.monotonic() + DEADLINE_S
+    while time.monotonic() < give_up_at:
+        some = reader.poll(10_000, 1.0)
+        found += some
+        if not some and set(reader.lags().values()) == {0}:
+            break
+    return found
+
+
 def put(settings: KafkaSettings, client: Client, topic: str, records: Iterable[tuple[bytes, bytes | None]]) -> None:
     """Send keys and values and wait until they are acknowledged."""
     with writing(settings, client) as writer:

@@ -139,6 +139,23 @@ def test_an_offset_past_the_end_is_gone(stream: Stream, client: Client) -> None:
     assert (gone.value.topic, gone.value.partition) == (topic, 0)
 
 
+def test_each_partition_whose_offset_is_gone_is_named(stream: Stream, client: Client) -> None:
+    topic = stream.topic(3)
+    keys = [next(b"%d" % n for n in range(99) if partition_of(b"%d" % n, 3) == place) for place in range(3)]
+    put(stream.settings, client, topic, [(key, b"v") for key in keys])
+    gone, found = set(), []
+    with reading(stream.settings, {(topic, 0): 9, (topic, 1): 0, (topic, 2): 9}, client) as reader:
+        give_up_at = time.monotonic() + 30
+        while (len(gone) < 2 or len(found) < 3) and time.monotonic() < give_up_at:
+            try:
+                found += reader.poll(10, 1.0)
+            except OffsetGone as error:
+                gone.add(error.partition)
+                reader.seek(topic, error.partition, EARLIEST)
+    assert gone == {0, 2}
+    assert {one.partition for one in found} == {0, 1, 2}
+
+
 def test_an_offset_that_retention_deleted_is_gone_until_a_seek(real_kafka: Stream, client: Client) -> None:
     topic = real_kafka.topic(1)
     put(real_kafka.settings, client, topic, [(b"k", b"%d" % number) for number in range(10)])
