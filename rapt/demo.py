@@ -1,4 +1,4 @@
-"""The main job on one machine, shown whole: real clips and a rendered world to a calibrated engagement model.
+"""The main job on one machine, shown whole: real clips and a rendered world to a model that serves live traffic.
 
 rapt demo
 """
@@ -17,11 +17,15 @@ from typing import Any
 import psutil
 from rich.console import Console
 
+from interest.catalog import Catalog
+from interest.simulator.world import VideoLatents
 from rapt import runs, stack
 from rapt.errors import MissingProgram
+from rapt.live import Live, show_live
 from rapt.memory import PeakMemory
 from rapt.predictions import Answer, Predictor
 from rapt.settings import Settings
+from rapt.traffic import line
 
 CLIPS = (
     ("bunny", "bigbuckbunny.mp4", "Big Buck Bunny: a huge gentle rabbit wakes up in a sunny meadow"),
@@ -36,11 +40,15 @@ VIDEOS_SHOWN = 3
 
 @dataclass(frozen=True)
 class Demo:
-    """What the demo shows: the run, its report, predictions, and what it all took, the start of Python included."""
+    """What the demo shows: the run, its report, predictions, and what it all took, the start of Python included.
+
+    `live` is what serving did with the model; None when the gate held it back.
+    """
 
     outcome: runs.Outcome
     report: Mapping[str, Any]
     answers: tuple[Answer, ...]
+    live: Live | None
     seconds: float
     peak_memory_bytes: int
 
@@ -53,23 +61,35 @@ class Demo:
             "run": self.outcome.document(),
             "report": self.report,
             "predictions": self.answers,
+            "live": self.live.document() if self.live else None,
         }
 
 
 def run(settings: Settings, arguments: Mapping[str, Any], console: Console) -> Demo:
-    """Run the training pipeline on the sample clips and a rendered world, and predict with what it made.
+    """Run the training pipeline on the sample clips and a rendered world, predict with what it made, and serve it.
 
-    Raises MissingProgram without the sample clips, and what `runs.run` raises.
+    Raises MissingProgram without the sample clips, and what `runs.run` and `stack.up` raise.
     """
     begun = psutil.Process().create_time()
     clips = write_clips(settings.home / "demo" / "clips.csv")
-    stack.up(settings)
-    store = tuple(service.pid for service in stack.status(settings) if service.pid)
-    with PeakMemory(store) as peak:
+    with PeakMemory(lambda: stack.pids(settings)) as peak:
         outcome = runs.run(settings, "training", {"videos": str(clips), **arguments}, console)
         report = json.loads((Path(outcome.step("evaluate").outputs["report"]) / "report.json").read_text())
         answers = predictions(outcome)
-    return Demo(outcome, report, answers, time.time() - begun, peak.bytes)
+        live = serve(settings, outcome, console) if outcome.published else None
+    return Demo(outcome, report, answers, live, time.time() - begun, peak.bytes)
+
+
+def serve(settings: Settings, outcome: runs.Outcome, console: Console) -> Live:
+    """Start what serves the run's model, and show it at work."""
+    dataset = Path(outcome.step("build_dataset").outputs["dataset"])
+    with console.status("start serving: broker, feeder, predictor, explainer, catalogue feed, transformer") as now:
+        stack.up(settings)
+        stack.wait_served(settings, outcome.model)
+        now.update("traffic")
+        return show_live(
+            settings, Catalog.read(dataset), VideoLatents.read(dataset), lambda came: now.update(line(came))
+        )
 
 
 def write_clips(path: Path) -> Path:

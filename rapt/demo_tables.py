@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rapt.demo import CLIPS, Demo
+from rapt.live import Live, Moved, quantile
 from rapt.output import duration, size
 from rapt.tree import seconds
 
@@ -22,7 +23,9 @@ REAL = {video_id for video_id, _, _ in CLIPS}
 
 def show(demo: Demo, console: Console) -> None:
     """Everything, from the model's quality to what to try next."""
-    for table in (quality(demo.report), modalities(demo.report), viewers(demo), places(demo), times(demo)):
+    tables = [quality(demo.report), modalities(demo.report), viewers(demo)]
+    tables += [moved(demo.live.moved), served(demo.live)] if demo.live else []
+    for table in (*tables, places(demo), times(demo)):
         console.print()
         console.print(table)
     console.print()
@@ -78,6 +81,33 @@ def viewers(demo: Demo) -> Table:
     return _table("Will they engage? At the first position, just after their last event", columns, rows)
 
 
+def moved(one: Moved) -> Table:
+    """A viewer's chances before and after one watched video."""
+    columns = ("", *(f"{video}\n{'real' if video in REAL else 'rendered'}" for video in one.videos))
+    rows = [
+        ("before", *(f"{chance:.2%}" for chance in one.before)),
+        ("after", *(f"{chance:.2%}" for chance in one.after)),
+        ("", *(f"{100 * (now - then):+.2f}" for then, now in zip(one.before, one.after, strict=True))),
+    ]
+    return _table(f"A new viewer's scores move once they watched {one.watched} to its end", columns, rows)
+
+
+def served(live: Live) -> Table:
+    """How quickly the endpoint answers, and how soon what a viewer did counts."""
+
+    def three(values: Sequence[float]) -> tuple[str, ...]:
+        return tuple(f"{quantile(values, share):.1f}" for share in (0.5, 0.9, 0.99)) if values else ("-",) * 3
+
+    rows = [
+        ("a prediction, 50 candidates (ms)", *three(live.traffic.latency_ms)),
+        ("age of the viewer state behind it (ms)", *three(live.traffic.state_age_ms)),
+        ("from an event to the first changed prediction (ms)", *three(live.freshness_ms)),
+    ]
+    came = live.traffic
+    title = f"Served: {came.requests} requests in {came.seconds:.0f} s, {sum(came.failures.values())} failed"
+    return _table(title, ("", "median", "90%", "99%"), rows)
+
+
 def places(demo: Demo) -> Table:
     """Where each artifact lies."""
     outputs = [(step.name, name, path) for step in demo.outcome.steps for name, path in step.outputs.items()]
@@ -99,11 +129,18 @@ def next_steps(demo: Demo) -> Iterable[tuple[str, str]]:
         answer = demo.answers[0]
         videos = ",".join(one.video_id for one in answer.videos[:3])
         yield f"{rapt} predict --user {answer.user} --videos {videos}", "why: what each modality contributes"
+    if demo.live:
+        watched, user = demo.live.moved.watched, demo.live.moved.user_id
+        some = ",".join(demo.live.moved.videos[:3])
+        yield f"{rapt} events send --user {user} --video {watched} --kind like", "tell what a viewer did"
+        yield f"{rapt} explain --user {user} --videos {some}", "why: terms, past events, and with --pictures the frames"
+        yield f"{rapt} traffic --rate 50 --seconds 30", "simulated viewers who react to what the endpoint ranks first"
+        yield f"{rapt} status", "what runs, what it serves, how fresh it is"
     yield f"{rapt} pipeline run training --videos my.csv", "your own videos: columns url or path, and caption"
     yield f"{rapt} pipeline run training --events my.parquet", "your own logs, or a public data set's folder"
     yield f"{rapt} models", "every published model"
     yield f"{rapt} demo", "again: nothing changed, so nothing is done twice"
-    yield f"{rapt} down", "end the object store; the data stay"
+    yield f"{rapt} down", "end all that runs; the data stay"
 
 
 def number(figure: Any) -> float:

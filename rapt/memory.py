@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+from collections.abc import Callable, Iterable
 from types import TracebackType
 
 import psutil
 
 
 class PeakMemory:
-    """Inside `with`, samples this process, its descendants and the processes `others` (pids).
+    """Inside `with`, samples this process, its descendants and the processes that `others` gives (pids).
 
     `bytes` is the peak of their sum; pages that several share are counted once, in parts, where the
     system tells (PSS), else in each (RSS).
     """
 
-    def __init__(self, others: tuple[int, ...] = (), every_s: float = 0.5) -> None:
+    def __init__(self, others: Callable[[], Iterable[int]] = tuple, every_s: float = 0.5) -> None:
         self.bytes = 0
         self._others, self._every_s = others, every_s
         self._end = threading.Event()
@@ -35,13 +37,11 @@ class PeakMemory:
         me = psutil.Process()
         while True:
             last = self._end.wait(self._every_s)
-            found = [me, *me.children(recursive=True)]
-            for pid in self._others:
-                try:
-                    found.append(psutil.Process(pid))
-                except psutil.NoSuchProcess:
-                    continue
-            self.bytes = max(self.bytes, sum(map(taken, found)))
+            found = {process.pid: process for process in (me, *me.children(recursive=True))}
+            for pid in self._others():
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    found[pid] = psutil.Process(pid)
+            self.bytes = max(self.bytes, sum(map(taken, found.values())))
             if last:
                 return
 

@@ -34,11 +34,12 @@ def backends(settings: Settings, environment: dict[str, str]) -> list[Service]:
         "RAPT_STATE_MEMORY_MIB": str(settings.state_memory_mib),
         "RAPT_STATE_CHECKPOINT_S": f"{settings.state_checkpoint_s:g}",
     }
+    allowed = {"RAPT_ALLOW_PRIVATE_ADDRESSES": settings.allow_private_addresses}
     return [
         _service(settings, environment | state, "feeder", ready="/ready"),
         _service(settings, environment, "predictor", *model, ready="/v2/health/ready", needs_model=True),
         _service(settings, environment, "explainer", *model, ready="/v2/health/ready", needs_model=True),
-        _service(settings, environment, "catalogue-feed", *model, ready="/ready", needs_model=True),
+        _service(settings, environment | allowed, "catalogue-feed", *model, ready="/ready", needs_model=True),
     ]
 
 

@@ -81,6 +81,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     state_checkpoint_s: Annotated[
         float, Meta(gt=0, le=86400, description="Seconds between checkpoints of the viewers' histories.")
     ] = 30.0
+    allow_private_addresses: Annotated[
+        str,
+        Meta(
+            pattern=r"^$|^all$|^[^\s,]+:\d+(,[^\s,]+:\d+)*$",
+            description="Catalogue feed: `address:port` pairs that new videos may come from although they are not public.",
+        ),
+    ] = ""
     kfp_endpoint: Annotated[
         str, Meta(pattern="^(https?://[^/]+)?$", description="Kubeflow Pipelines API that `submit` talks to.")
     ] = ""

@@ -4,11 +4,13 @@ import contextlib
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from rapt import service, serving, supervisor
 from rapt.credentials import credentials
+from rapt.errors import ServiceFailed
 from rapt.seaweed import seaweed
 from rapt.service import Service, ServiceStatus
 from rapt.settings import Settings
@@ -17,6 +19,8 @@ from wire import models
 from wire.errors import ObjectNotFound
 from wire.kafka import ALL, Admin, KafkaSettings
 from wire.objects import ObjectStore
+
+WAIT_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,23 @@ def status(settings: Settings) -> list[ServiceStatus]:
         replace(service.status(one, settings.run_folder), restarts=int(again.get(one.name, {}).get("count", 0)))
         for one in services(settings)
     ]
+
+
+def pids(settings: Settings) -> list[int]:
+    """The processes of the stack that run now."""
+    names = (*(one.name for one in services(settings)), supervisor.NAME)
+    return [found.pid for name in names if (found := service.find(name, settings.run_folder))]
+
+
+def wait_served(settings: Settings, digest: str) -> None:
+    """Wait until predictor and explainer serve that model, which was published just now; raises ServiceFailed."""
+    watched = [one for one in services(settings) if one.name in {"predictor", "explainer"}]
+    give_up_at = time.monotonic() + settings.start_deadline_s
+    while waiting := [one.name for one in watched if (one.status() or {}).get("model_digest") != digest]:
+        if time.monotonic() > give_up_at:
+            words = service.last_words(waiting[0], settings.run_folder)
+            raise ServiceFailed(f"{waiting[0]} does not serve {digest[:12]}: {words}")
+        time.sleep(WAIT_S)
 
 
 def _start(settings: Settings, stage: Sequence[Service]) -> list[Started]:

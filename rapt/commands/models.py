@@ -1,18 +1,24 @@
-"""`rapt models`, `rapt predict`: the published models and what one of them says."""
+"""`rapt models`, `rapt predict`, `rapt explain`: the published models and what they say."""
 
+from base64 import b64decode
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from msgspec import to_builtins
 
 from rapt.errors import InvalidOption
 from rapt.output import JsonFlag, note, print_json, print_table, size
 
 if TYPE_CHECKING:
+    from inference.transformer.messages import Explained
     from rapt.predictions import Answer
     from wire.models import Published
 
 PANEL = "Models"
+EXPLAIN_S = 30.0
+"""Seconds that an explanation may take: its pictures are decoded anew."""
 
 app = typer.Typer()
 
@@ -49,18 +55,29 @@ def predict(
             show_default="just after the viewer's last event",
         ),
     ] = "",
+    live: Annotated[
+        bool, typer.Option("--live", help="Ask the endpoint of `rapt up`, which knows the stream.")
+    ] = False,
+    endpoint: Annotated[str, typer.Option(help="Ask this endpoint.")] = "",
     json: JsonFlag = False,
 ) -> None:
-    """Predict how likely a viewer engages with videos, and what each part of it adds."""
-    wanted = [video.strip() for video in videos.split(",") if video.strip()]
-    if not wanted:
-        raise InvalidOption(f"--videos {videos!r} names no video; give ids with commas between them")
+    """Predict how likely a viewer engages with videos.
+
+    Without --live or --endpoint a model of the store answers here, from the log that it learned from, and tells what
+    each part of the prediction adds.
+    """
+    wanted = _ids(videos)
     now_ms = _moment(now) if now else None
     from rapt import settings, stack
     from rapt.predictions import Predictor
     from wire.objects import ObjectStore
 
     options = settings.load()
+    if live or endpoint:
+        if model:
+            raise InvalidOption(f"--model {model!r} goes without --live and --endpoint: an endpoint has its own model")
+        _ask(endpoint or options.endpoint, user, wanted, position=position, now_ms=now_ms, json=json)
+        return
     with stack.ensure_up(options):
         predictor = Predictor.load(ObjectStore.from_env(), options.home / "cache", model)
     answer = predictor.predict(user, wanted, position=position, now_ms=now_ms)
@@ -68,6 +85,90 @@ def predict(
         print_json(answer)
     else:
         print_answer(answer)
+
+
+@app.command(rich_help_panel=PANEL)
+def explain(
+    user: Annotated[str, typer.Option(help="The viewer.")],
+    videos: Annotated[str, typer.Option(help="Video ids, with commas between them; at most 20.")],
+    endpoint: Annotated[str, typer.Option(help="Where to ask.", show_default="the one of `rapt up`")] = "",
+    position: Annotated[int, typer.Option(min=1, help="Position in the feed, from 1.")] = 1,
+    pictures: Annotated[str, typer.Option(help="Folder for frames, plain and under their heat, as PNG.")] = "",
+    json: JsonFlag = False,
+) -> None:
+    """Take predictions of the endpoint apart: the logit's terms, past events, and where in the frames."""
+    wanted = _ids(videos)
+    from rapt import settings
+    from rapt.client import Client
+
+    with Client(endpoint or settings.load().endpoint, timeout_s=EXPLAIN_S) as client:
+        made = client.explain(user, wanted, position=position, pictures=bool(pictures))
+    files = _write_pictures(Path(pictures), made) if pictures else []
+    if json:
+        print_json({"explained": to_builtins(made), "pictures": files})
+    else:
+        print_explained(made, files)
+
+
+def _ask(endpoint: str, user: str, videos: list[str], *, position: int, now_ms: int | None, json: bool) -> None:
+    from rapt.client import Client
+
+    with Client(endpoint) as client:
+        made = client.predict(user, videos, position=position, now_ms=now_ms)
+    if json:
+        print_json(to_builtins(made))
+        return
+    ranked = sorted(made.videos, key=lambda one: -one.probability)
+    print_table(("VIDEO", "PROBABILITY"), [(one.video_id, f"{one.probability:.1%}") for one in ranked])
+    if made.unknown_videos:
+        note(f"not in the model's catalogue, predicted without content: {', '.join(made.unknown_videos)}")
+    note(
+        f"viewer {user}, {made.events} earlier events, state {made.state_age_ms} ms old, at {_clock(made.now_ms)}, "
+        f"position {position}, arm {made.arm}, model {made.model_digest[:12]}"
+    )
+
+
+def print_explained(made: "Explained", files: "list[Path]") -> None:
+    """The terms of each video's logit, and the past events that weighed most."""
+    terms = list(made.videos[0].terms)
+    print_table(
+        ("VIDEO", "PROBABILITY", *(term.upper() for term in terms)),
+        [
+            (one.video_id, f"{one.probability:.1%}", *(f"{one.terms[term]:+.2f}" for term in terms))
+            for one in made.videos
+        ],
+    )
+    for one in made.videos:
+        if one.past:
+            heaviest = ", ".join(
+                f"{event.video_id or 'a video'} ({event.kind}) {event.weight:.0%}" for event in one.past[:5]
+            )
+            note(f"{one.video_id}: past events that weighed most: {heaviest}; none of them {one.start_weight:.0%}")
+        if one.pictures_missing:
+            note(f"{one.video_id}: no pictures: {one.pictures_missing}")
+    for path in files:
+        note(str(path))
+    note(f"viewer {made.user_id}, state {made.state_age_ms} ms old, model {made.model_digest[:12]}")
+
+
+def _write_pictures(folder: Path, made: "Explained") -> list[Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    files = []
+    for number, video in enumerate(made.videos, start=1):
+        for picture in video.pictures:
+            for name, data in (("frame", picture.plain), ("heat", picture.heat)):
+                # By number: an id may hold anything, a path too.
+                path = folder / f"{number}-window{picture.window}-{name}.png"
+                path.write_bytes(b64decode(data))
+                files.append(path)
+    return files
+
+
+def _ids(videos: str) -> list[str]:
+    wanted = [video.strip() for video in videos.split(",") if video.strip()]
+    if not wanted:
+        raise InvalidOption(f"--videos {videos!r} names no video; give ids with commas between them")
+    return wanted
 
 
 def print_answer(answer: "Answer") -> None:
