@@ -1,6 +1,6 @@
 """The newest 100 events of each viewer in Bytewax, with its recovery on; prints seconds and records as JSON.
 
-python -m benchmarks.peers.bytewax_app 127.0.0.1:9092 /recovery/folder 5
+python -m benchmarks.peers.bytewax_app 127.0.0.1:9092 /recovery/folder 10
 
 It reads the whole topic `events` once, decodes as ours does, and keeps a deque a viewer by the operator that takes
 batches, Bytewax's quickest. It neither orders nor looks for duplicates, and nobody can read its state.
