@@ -85,7 +85,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Meta(
             pattern=r"^$|^all$|^[^\s,]+:\d+(,[^\s,]+:\d+)*$",
-            description="Catalogue feed: `address:port` pairs that new videos may come from although they are not public.",
+            description="Catalogue feed: `address:port`s that videos may come from, though not public.",
         ),
     ] = ""
     kfp_endpoint: Annotated[
