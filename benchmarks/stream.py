@@ -3,9 +3,9 @@
     python -m benchmarks.stream [--events 4000000] [--viewers 1000000] [--rounds 3]
 
 Feeder and peer read the same events, one after the other, several rounds, each alone on one core; the broker and
-the object store have the others. Both checkpoint: Bytewax into SQLite on this disk every 10 s,
-its default, ours to the object store from 3 s on. The feeder also orders, drops duplicates and lets others read. Then a state of a million viewers with full
-histories is checkpointed, restored into an empty slab, and read at random.
+the object store have the others. Both checkpoint: Bytewax into SQLite on this disk every 10 s, its default, ours to
+the object store from 3 s on. The feeder also orders, drops duplicates and lets others read. Then a state of a
+million viewers with full histories is checkpointed, restored into an empty slab, and read at random.
 """
 
 from __future__ import annotations
@@ -175,6 +175,7 @@ def state_costs(store: ObjectStore, shared: Path, viewers: int) -> list[Row]:
     print(f"checkpoint of {viewers:,} viewers: {time.perf_counter() - begun:.1f} s", flush=True)
     writer.slab.close()
     del writer, checkpointer
+    os.sync()  # what was just uploaded is not to be written to the disk while it is read
     begun = time.perf_counter()
     slab = create(shared, Layout(viewers))
     restore(slab, store)
