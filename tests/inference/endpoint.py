@@ -20,7 +20,7 @@ from rapt.service import Service
 from rapt.settings import Settings
 from tests.ports import free_ports
 from wire import models
-from wire.kafka import EVENTS, KafkaSettings, producer
+from wire.kafka import EARLIEST, EVENTS, KafkaSettings, Record, consumer, producer
 from wire.kafka import Client as KafkaClient
 from wire.objects import ObjectStore
 
@@ -80,6 +80,20 @@ class Endpoint:
             sender.send(EVENTS, event.user_id.encode(), msgspec.json.encode(event))
         sender.flush(DEADLINE_S)
         sender.close()
+
+    def read_all(self, topic: str) -> list[Record]:
+        """Every record of a topic of eight partitions up to now."""
+        source = consumer(self.kafka, {(topic, partition): EARLIEST for partition in range(8)}, KafkaClient.CONFLUENT)
+        found: list[Record] = []
+        give_up_at = time.monotonic() + DEADLINE_S
+        try:
+            while time.monotonic() < give_up_at:
+                found += source.poll(1000, 0.2)
+                if all(lag == 0 for lag in source.lags().values()):
+                    return found
+        finally:
+            source.close()
+        raise AssertionError(f"{topic} was not read to its end")
 
     def publish(self, bundle: Bundle) -> None:
         """Make this the model that is wanted."""

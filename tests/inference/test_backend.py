@@ -29,14 +29,14 @@ class Slow(service.GRPCInferenceServiceServicer):
         self.calls: list[int] = []
         self.ready = True
 
-    async def ModelInfer(self, request: pb.ModelInferRequest, context: object) -> pb.ModelInferResponse:
+    async def ModelInfer(self, request: pb.ModelInferRequest, _: object) -> pb.ModelInferResponse:
         asks = tensors.asks(protocol.from_grpc(request))
         self.calls.append(len(asks))
         await self.wait(len(self.calls))
         answers = [Answer((one.position / 100).astype(np.float32), np.ones(len(one.videos), bool)) for one in asks]
         return protocol.response("m", tensors.answered("4f2a", answers))
 
-    async def ModelReady(self, request: pb.ModelReadyRequest, context: object) -> pb.ModelReadyResponse:
+    async def ModelReady(self, _: pb.ModelReadyRequest, context: object) -> pb.ModelReadyResponse:  # noqa: ARG002
         return pb.ModelReadyResponse(ready=self.ready)
 
 

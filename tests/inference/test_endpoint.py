@@ -18,7 +18,7 @@ from interest.records import Event, Exposure
 from interest.scoring import Scorer
 from interest.viewer_rows import ROW, feedback, row
 from tests.inference.endpoint import Endpoint, until, watched
-from wire.kafka import EARLIEST, EVENTS, EXPOSURES, Client, Record, consumer
+from wire.kafka import EVENTS, EXPOSURES
 
 PREDICT, EXPLAIN, INFER = "/v1/models/interest:predict", "/v1/models/interest:explain", "/v2/models/interest/infer"
 VIDEOS = ["sim-00001", "sim-00002", "never seen", "sim-00003"]
@@ -152,7 +152,7 @@ def test_an_exposure_holds_all_that_the_scores_follow_from(endpoint: Endpoint) -
     def arrived() -> bool:
         found.extend(
             exposure
-            for record in read_all(endpoint, EXPOSURES)
+            for record in endpoint.read_all(EXPOSURES)
             if (exposure := msgspec.json.decode(record.value or b"", type=Exposure)).request_id == made["request_id"]
         )
         return bool(found)
@@ -163,28 +163,13 @@ def test_an_exposure_holds_all_that_the_scores_follow_from(endpoint: Endpoint) -
     assert list(exposure.candidates) == VIDEOS
     assert list(exposure.scores) == [one["probability"] for one in made["videos"]]
     partition, offset = exposure.state_offset
-    records = [record for record in read_all(endpoint, EVENTS) if record.partition == partition]
+    records = [record for record in endpoint.read_all(EVENTS) if record.partition == partition]
     rows = rebuild(records, "exposed", exposure.state_since, offset)
     scorer = Scorer(endpoint.bundle)
     seen = feedback(rows, scorer.catalogue.rows_of)
     candidates = scorer.catalogue.rows(list(exposure.candidates))
     again = scorer.predict(seen, exposure.ts_ms, candidates, np.array(exposure.positions)).probability[0]
     assert again.tolist() == list(exposure.scores), "the scores do not follow from the exposure alone"
-
-
-def read_all(endpoint: Endpoint, topic: str) -> list[Record]:
-    """Every record of a topic up to now."""
-    source = consumer(endpoint.kafka, {(topic, partition): EARLIEST for partition in range(8)}, Client.CONFLUENT)
-    found: list[Record] = []
-    give_up_at = time.monotonic() + 30
-    try:
-        while time.monotonic() < give_up_at:
-            found += source.poll(1000, 0.2)
-            if all(lag == 0 for lag in source.lags().values()):
-                return found
-    finally:
-        source.close()
-    raise AssertionError("the topic was not read to its end")
 
 
 def test_an_explanation_is_the_prediction_taken_apart(endpoint: Endpoint) -> None:
