@@ -120,10 +120,12 @@ def fill(broker: KafkaBroker, events: int) -> None:
 
 def feeder_rate(broker: KafkaBroker, state: Path, store: dict[str, str], events: int) -> float:
     """Records a second from the feeder's first look at them to the last, by its own status."""
+    objects = ObjectStore.from_env(store)
+    for key in list(objects.list("state/")):
+        objects.delete(key)
     port = free_ports()
     settings = {
         **store,
-        "RAPT_S3_BUCKET": f"feeder-{secrets.token_hex(4)}",
         "RAPT_KAFKA_BOOTSTRAP": broker.plain.bootstrap,
         "RAPT_STATE_FOLDER": str(state),
         "RAPT_STATE_MEMORY_MIB": "256",

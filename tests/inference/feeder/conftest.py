@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import signal
 import subprocess
 import sys
@@ -17,9 +16,11 @@ from typing import Any
 import pytest
 import urllib3
 
+from tests.inference.state.streams import without_checkpoints
 from tests.kafka_broker import KafkaBroker, KafkaMissing, jars, missing_programs
 from tests.ports import free_ports
 from wire.kafka import ALL, Admin, KafkaSettings
+from wire.objects import ObjectStore
 
 DEADLINE_S = 60.0
 
@@ -115,12 +116,12 @@ class FeederProcess:
 
 @pytest.fixture
 def feeder(tmp_path: Path, broker: KafkaBroker, object_store_env: dict[str, str]) -> Iterator[FeederProcess]:
-    """A feeder with a bucket and a folder of its own, not yet started."""
+    """A feeder with a folder of its own and no checkpoint, not yet started."""
+    without_checkpoints(ObjectStore.from_env(object_store_env))
     one = FeederProcess(
         tmp_path,
         {
             **object_store_env,
-            "RAPT_S3_BUCKET": f"feeder-{secrets.token_hex(6)}",
             "RAPT_KAFKA_BOOTSTRAP": broker.plain.bootstrap,
             "RAPT_STATE_FOLDER": str(tmp_path / "state"),
             "RAPT_STATE_MEMORY_MIB": "32",

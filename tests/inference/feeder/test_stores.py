@@ -12,8 +12,9 @@ from inference.state.valkey_store import ValkeyReader
 from tests.brokers import EmbeddedBroker
 from tests.contract.test_viewer_state import server
 from tests.inference.feeder.conftest import FeederProcess, create_topics, until
-from tests.inference.state.streams import encode, event
+from tests.inference.state.streams import encode, event, without_checkpoints
 from wire.kafka import EVENTS, Producer, producer
+from wire.objects import ObjectStore
 
 
 @pytest.fixture
@@ -26,9 +27,9 @@ def sender(embedded_broker: EmbeddedBroker) -> Iterator[Producer]:
 
 @pytest.fixture
 def environment(embedded_broker: EmbeddedBroker, object_store_env: dict[str, str], tmp_path: Path) -> dict[str, str]:
+    without_checkpoints(ObjectStore.from_env(object_store_env))
     return {
         **object_store_env,
-        "RAPT_S3_BUCKET": f"feeder-{secrets.token_hex(6)}",
         "RAPT_KAFKA_BOOTSTRAP": embedded_broker.settings.bootstrap,
         "RAPT_STATE_FOLDER": str(tmp_path / "state"),
         "RAPT_STATE_MEMORY_MIB": "16",

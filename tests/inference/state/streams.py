@@ -17,6 +17,7 @@ from inference.state.slab import create
 from interest.records import FEEDBACK, Event, Kind
 from interest.viewer_rows import ROW, Rows, row
 from wire.kafka import EVENTS, Record, partition_of
+from wire.objects import ObjectStore
 
 PARTITIONS = 3
 BEGIN_MS = 1_700_000_000_000
@@ -115,3 +116,10 @@ def writing(folder: Path, capacity: int = 1000, partitions: int = PARTITIONS) ->
         yield writer
     finally:
         slab.let_go()
+
+
+def without_checkpoints(store: ObjectStore) -> ObjectStore:
+    """The store, after all checkpoints in it were removed; a bucket a test would be more than SeaweedFS holds."""
+    for key in list(store.list("state/")):
+        store.delete(key)
+    return store

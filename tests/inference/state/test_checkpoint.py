@@ -1,7 +1,6 @@
 """Checkpoints on a real object store: taken while writing, restored exactly, told when damaged."""
 
 import random
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,16 +14,16 @@ from inference.state.layout import SEGMENT, Layout, Phase, Word
 from inference.state.restore import Restored, restore
 from inference.state.slab import create
 from inference.state.timeline import rebuild
-from tests.inference.state.streams import PARTITIONS, random_topic, writing
+from tests.inference.state.streams import PARTITIONS, random_topic, without_checkpoints, writing
 from wire.objects import ObjectStore
 
 USERS = [f"u{number}" for number in range(60)]
 
 
 @pytest.fixture
-def store(object_store_env: dict[str, str]) -> ObjectStore:
-    """An empty bucket."""
-    return ObjectStore.from_env({**object_store_env, "RAPT_S3_BUCKET": f"state-{secrets.token_hex(6)}"})
+def store(object_store: ObjectStore) -> ObjectStore:
+    """The session's store without checkpoints."""
+    return without_checkpoints(object_store)
 
 
 @pytest.fixture
