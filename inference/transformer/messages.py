@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -161,6 +161,19 @@ def _decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
-        raise InvalidRequest(str(error)) from error
+        try:
+            # To JSON Schema 3.0 is an integer, and some languages write theirs so.
+            return msgspec.convert(_integral(msgspec.json.decode(body)), decoder.type)
+        except (msgspec.DecodeError, RecursionError):
+            raise InvalidRequest(str(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidRequest(f"the body is no JSON: {error}") from error
+
+
+def _integral(value: Any) -> Any:
+    """The same JSON with whole floats as integers."""
+    if isinstance(value, dict):
+        return {name: _integral(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_integral(one) for one in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -214,6 +214,14 @@ REFUSED = [
 ]
 
 
+def test_a_whole_float_is_an_integer_and_another_is_not(endpoint: Endpoint) -> None:
+    asked = b'{"instances": [{"user_id": "u", "video_ids": ["v"], "context": {"position": %s}}]}'
+    assert endpoint.post(PREDICT, asked % b"3.0").status_code == 200
+    refused = endpoint.post(PREDICT, asked % b"3.5")
+    assert refused.status_code == 400
+    assert "Expected `int`, got `float` - at `$.instances[0].context.position`" in refused.json()["error"]
+
+
 @pytest.mark.parametrize("route", [PREDICT, EXPLAIN, INFER])
 def test_what_is_no_request_is_refused_with_the_reason(endpoint: Endpoint, route: str) -> None:
     for asked, words in REFUSED:
