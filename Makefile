@@ -12,13 +12,13 @@ LOCKED := --extra training --extra laptop --extra dev --universal --python-versi
 INSTALLED := $(VENV)/.installed
 ARGS ?=
 
-.PHONY: help install demo test test-slow lint bench lock clean
+.PHONY: help install demo test test-slow lint bench bench-serving bench-stream lock clean
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## /\1\t/p' Makefile | expand -t 12
 	@echo "ARGS=... passes options on, as in: make demo ARGS='--world-videos 100'"
 
-demo: $(INSTALLED) ## train on real clips and a rendered world, and show what came of it (about 6 minutes)
+demo: $(INSTALLED) ## train on real clips and a rendered world, serve the model, show it at work (about 6 minutes)
 	@$(BIN)/rapt demo $(ARGS)
 
 install: $(INSTALLED) ## make the environment for working on Rapt
@@ -37,6 +37,12 @@ lint: install ## style, types, and which package may import which
 
 bench: install ## the figures of the README beside their alternatives, into build/bench
 	$(BIN)/python -m benchmarks.main $(ARGS)
+
+bench-serving: install ## what a prediction costs, beside five other servers (about 8 minutes)
+	$(BIN)/python -m benchmarks.serving $(ARGS)
+
+bench-stream: install ## what following the stream costs, beside Bytewax on the same Kafka (needs Java and Maven)
+	$(BIN)/python -m benchmarks.stream $(ARGS)
 
 lock: install ## renew constraints.txt after a change of pyproject.toml; ARGS=--upgrade takes newer versions too
 	$(BIN)/uv pip compile pyproject.toml $(LOCKED) --no-emit-index-url --no-annotate --quiet \
