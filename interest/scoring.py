@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
+from onnxruntime.datasets import get_example
 
 from interest.bundle import Bundle
 from interest.history import HISTORY, Feedback, moment, outcomes
@@ -87,13 +88,25 @@ class Scorer:
         return Predictions(*self._scorer.run(None, inputs))
 
 
+def flush_denormals() -> None:
+    """Have this thread take numbers for 0 that are too small for the processor's quick path.
+
+    Softmax over a masked past makes many of them; with them a prediction takes half as long again. ONNX Runtime does
+    so only in the thread that makes the process's first session: call this in the one that scores, before any is made.
+    """
+    onnxruntime.InferenceSession(get_example("mul_1.onnx"), _options(1), providers=["CPUExecutionProvider"])
+
+
 def session(bundle: Bundle, graph: str, threads: int) -> onnxruntime.InferenceSession:
     """One graph of a bundle, ready to run."""
+    return onnxruntime.InferenceSession(bundle.graph(graph), _options(threads), providers=["CPUExecutionProvider"])
+
+
+def _options(threads: int) -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 3
-    # Softmax over a masked past makes numbers so small that the processor takes ten times as long over each.
     options.add_session_config_entry("session.set_denormal_as_zero", "1")
     # Threads that spin while they wait take the time of whatever else runs on a small machine.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(bundle.graph(graph), options, providers=["CPUExecutionProvider"])
+    return options

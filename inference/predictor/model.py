@@ -16,7 +16,7 @@ from inference.predictor.batches import Batches
 from inference.protocol import Call
 from inference.server.model import ServedModel
 from interest.bundle import Bundle
-from interest.scoring import Scorer
+from interest.scoring import Scorer, flush_denormals
 from interest.serving import Answer, Ask, BatchScorer
 from wire.kafka import KafkaSettings
 from wire.objects import ObjectStore
@@ -66,6 +66,7 @@ class Predictor(ServedModel):
         return Predictor(name, ObjectStore.from_env(), cache_folder(os.environ.get("RAPT_HOME")), kafka, pinned)
 
     async def begin(self) -> None:
+        flush_denormals()
         self.bundles.start()
 
     async def end(self) -> None:

@@ -20,7 +20,7 @@ from rapt.service import Service
 from rapt.settings import Settings
 from tests.ports import free_ports
 from wire import models
-from wire.kafka import EARLIEST, EVENTS, KafkaSettings, Record, consumer, producer
+from wire.kafka import EARLIEST, EVENTS, Admin, KafkaSettings, Record, consumer, producer
 from wire.kafka import Client as KafkaClient
 from wire.objects import ObjectStore
 
@@ -82,8 +82,11 @@ class Endpoint:
         sender.close()
 
     def read_all(self, topic: str) -> list[Record]:
-        """Every record of a topic of eight partitions up to now."""
-        source = consumer(self.kafka, {(topic, partition): EARLIEST for partition in range(8)}, KafkaClient.CONFLUENT)
+        """Every record of a topic up to now."""
+        admin = Admin(self.kafka)
+        starts = {(topic, partition): EARLIEST for partition in range(admin.partitions(topic))}
+        admin.close()
+        source = consumer(self.kafka, starts, KafkaClient.CONFLUENT)
         found: list[Record] = []
         give_up_at = time.monotonic() + DEADLINE_S
         try:
