@@ -34,6 +34,10 @@ CONTENTS = {"BOOL": "bool_contents", "UINT8": "uint_contents", "UINT16": "uint_c
             "UINT64": "uint64_contents", "INT8": "int_contents", "INT16": "int_contents", "INT32": "int_contents",
             "INT64": "int64_contents", "FP32": "fp32_contents", "FP64": "fp64_contents",
             BYTES: "bytes_contents"}  # fmt: skip
+BINARY_LENGTH = b"inference-header-content-length"
+"""The header that says how long the JSON before raw tensors is."""
+BINARY_OUTPUT = "binary_data_output"
+"""The parameter of a request that wants a raw answer."""
 LARGEST_TENSOR = 1 << 20
 """Elements of a tensor at most; a shape is checked before anything is made of it."""
 
@@ -86,6 +90,7 @@ class InferResponse(msgspec.Struct, omit_defaults=True):
 
 
 _DECODER = msgspec.json.Decoder(InferRequest)
+_RESPONSES = msgspec.json.Decoder(InferResponse)
 
 
 def from_json(body: bytes, json_bytes: int | None = None) -> Call:
@@ -95,17 +100,25 @@ def from_json(body: bytes, json_bytes: int | None = None) -> Call:
         request = _DECODER.decode(head)
     except (msgspec.DecodeError, RecursionError) as error:
         raise InvalidRequest(f"the body is no inference request: {error}") from error
-    tensors = {}
-    for one in request.inputs:
-        size = one.parameters.get("binary_data_size")
-        if size is None:
-            tensors[one.name] = _from_list(one)
-            continue
-        if not isinstance(size, int) or not 0 <= size <= len(rest):
-            raise InvalidRequest(f"input {one.name!r}: binary_data_size {size!r}, but {len(rest)} bytes follow")
-        tensors[one.name] = from_raw(one.name, one.datatype, one.shape, rest[:size])
-        rest = rest[size:]
-    return Call(tensors, request.parameters, request.id)
+    return Call(_unpacked(request.inputs, rest), request.parameters, request.id)
+
+
+def binary_request(tensors: Mapping[str, Array], parameters: Mapping[str, Parameter]) -> tuple[int, bytes]:
+    """A request with raw tensors that asks for a raw answer: the length of its JSON, and all of it."""
+    head = msgspec.json.encode({"inputs": _listed(tensors), "parameters": {**parameters, BINARY_OUTPUT: True}})
+    return len(head), b"".join([head, *map(_raw, tensors.values())])
+
+
+def to_binary(model: str, call: Call) -> tuple[int, bytes]:
+    """An answer with raw tensors: the length of its JSON, and all of it."""
+    head = msgspec.json.encode(InferResponse(model, _listed(call.tensors), call.id, dict(call.parameters)))
+    return len(head), b"".join([head, *map(_raw, call.tensors.values())])
+
+
+def from_binary_response(body: bytes, json_bytes: int) -> Call:
+    """What one of our own servers answered to a `binary_request`."""
+    response = _RESPONSES.decode(body[:json_bytes])
+    return Call(_unpacked(response.outputs, body[json_bytes:]), response.parameters, response.id)
 
 
 def to_json(model: str, call: Call) -> bytes:
@@ -180,6 +193,33 @@ def from_raw(name: str, datatype: str, shape: Sequence[int], raw: bytes) -> Arra
             f"input {name!r}: shape {list(shape)} of {datatype} needs {count * kind.itemsize} bytes, got {len(raw)}"
         )
     return np.frombuffer(raw, kind).reshape(shape)
+
+
+def _unpacked(listed: Sequence[Tensor], rest: bytes) -> dict[str, Array]:
+    """Tensors from their lists, or from the bytes behind the JSON."""
+    tensors, place = {}, 0
+    for one in listed:
+        size = one.parameters.get("binary_data_size")
+        if size is None:
+            tensors[one.name] = _from_list(one)
+            continue
+        if type(size) is not int or not 0 <= size <= len(rest) - place:
+            raise InvalidRequest(f"input {one.name!r}: binary_data_size {size!r}, but {len(rest) - place} bytes follow")
+        tensors[one.name] = from_raw(one.name, one.datatype, one.shape, rest[place : place + size])
+        place += size
+    return tensors
+
+
+def _listed(tensors: Mapping[str, Array]) -> list[Tensor]:
+    """Tensors whose bytes follow the JSON."""
+    return [
+        Tensor(name, list(value.shape), NAMES[value.dtype], parameters={"binary_data_size": _size(value)})
+        for name, value in tensors.items()
+    ]
+
+
+def _size(value: Array) -> int:
+    return sum(4 + len(one) for one in value.reshape(-1)) if value.dtype == object else int(value.nbytes)
 
 
 def _from_list(one: Tensor) -> Array:

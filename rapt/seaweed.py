@@ -14,7 +14,7 @@ from wire.objects import ObjectStore
 
 NAME = "object-store"
 PORT_SETTING = "object_store_port"
-VOLUME_MB = 1024
+VOLUME_MB = 256
 
 
 def ports(first: int) -> tuple[int, ...]:
@@ -76,6 +76,8 @@ def seaweed(data: Path, port: int, credentials: Credentials, bucket: str, memory
             "AWS_ACCESS_KEY_ID": credentials.access_key,
             "AWS_SECRET_ACCESS_KEY": credentials.secret_key,
             "GOMEMLIMIT": f"{memory_mib}MiB",
+            # Volumes are counted against the disk's room when they are made: one at a time is enough.
+            "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1",
             **inner_keys(credentials),
         },
         ports=ports(port),

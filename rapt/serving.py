@@ -45,12 +45,12 @@ def backends(settings: Settings, environment: dict[str, str]) -> list[Service]:
 
 def transformer(settings: Settings, environment: dict[str, str]) -> Service:
     """The endpoint."""
-    grpc = {name: ports(settings, name)[1] for name in ("predictor", "explainer")}
+    backends = {name: ports(settings, name)[0] for name in ("predictor", "explainer")}
     return _service(
         settings,
         environment,
         "transformer",
-        *(text for name, port in grpc.items() for text in (f"--{name}_host", f"127.0.0.1:{port}")),
+        *(text for name, port in backends.items() for text in (f"--{name}_host", f"127.0.0.1:{port}")),
         "--workers",
         str(settings.serving_workers),
         ready="/v2/health/ready",

@@ -37,7 +37,7 @@ LOG = logging.getLogger(__name__)
 LOOK_EVERY_S = 0.5
 SWITCH_S = 0.0005
 """How long a thread may keep the interpreter from the event loop; 5 ms by default, more than a request takes."""
-BINARY_LENGTH = b"inference-header-content-length"
+BYTES = b"application/octet-stream"
 
 
 def serve(make: Callable[[], ServedModel], listen: Listen) -> None:
@@ -111,12 +111,16 @@ class _Worker:
             return Reply(await model.explain_v1(request.body))
 
         async def infer(request: Request) -> Reply:
-            length = request.headers.get(BINARY_LENGTH)
+            length = request.headers.get(protocol.BINARY_LENGTH)
             if length is not None and not (length.isdigit() and int(length) <= len(request.body)):
                 raise InvalidRequest(f"Inference-Header-Content-Length {length.decode('latin-1')[:40]!r} is no length")
             call = protocol.from_json(request.body, None if length is None else int(length))
             made = await model.infer(call)
-            return Reply(protocol.to_json(model.name, protocol.Call(made.tensors, made.parameters, call.id)))
+            answered = protocol.Call(made.tensors, made.parameters, call.id)
+            if call.parameters.get(protocol.BINARY_OUTPUT) is True:
+                size, body = protocol.to_binary(model.name, answered)
+                return Reply(body, content_type=BYTES, headers=((protocol.BINARY_LENGTH, b"%d" % size),))
+            return Reply(protocol.to_json(model.name, answered))
 
         async def ready(_: Request) -> Reply:
             waits = model.waits_for()

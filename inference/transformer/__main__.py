@@ -1,4 +1,4 @@
-"""The endpoint: python -m inference.transformer --predictor_host HOST:GRPC_PORT --explainer_host HOST:GRPC_PORT
+"""The endpoint: python -m inference.transformer --predictor_host HOST[:PORT] --explainer_host HOST[:PORT]
 
 Environment: RAPT_STATE_FOLDER (the feeder's), RAPT_KAFKA_* (exposures; without it none are logged).
 """
@@ -18,8 +18,8 @@ MODULE = "inference.transformer"
 def main() -> None:
     """Serve until SIGTERM."""
     options = flags.parser(MODULE, "A viewer and videos in, probabilities out.", http_port=8080, grpc_port=8081)
-    options.add_argument("--predictor_host", default="127.0.0.1:8083", help="the predictor's gRPC address")
-    options.add_argument("--explainer_host", default="127.0.0.1:8085", help="the explainer's gRPC address")
+    options.add_argument("--predictor_host", default="127.0.0.1:8082", help="the predictor, HOST or HOST:PORT")
+    options.add_argument("--explainer_host", default="127.0.0.1:8084", help="the explainer, HOST or HOST:PORT")
     options.add_argument("--deadline_ms", type=float, default=1000.0, help="time that a predictor has to answer")
     options.add_argument("--hedge_ms", type=float, default=0.0, help="ask again after this long; 0: never")
     options.add_argument("--oldest_state_ms", type=int, default=10_000, help="answer 503 from a state further behind")

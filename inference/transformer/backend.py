@@ -7,37 +7,29 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from http import HTTPStatus
 
-import grpc
+import msgspec
 import numpy as np
-from grpc import aio
-from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
-from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc as service
 from prometheus_client import Counter
 
 from inference import protocol
-from inference.errors import DeadlineExceeded, InferenceError, Overloaded, Unavailable
+from inference.errors import DeadlineExceeded, InferenceError, InvalidRequest, Overloaded, Unavailable
 from inference.predictor import tensors
+from inference.protocol import Array, Call, Parameter
+from inference.transformer.connection import Answer as Reply
+from inference.transformer.connection import Connection, connect
 from interest.serving import Answer, Ask
 
-MAX_MESSAGE_BYTES = 8 << 20
 MOST_TOGETHER = 16
 MOST_WAITING = 2048
 READY_TIMEOUT_S = 1.0
-FAILURES = Counter("rapt_predictor_call_failures", "Calls to a predictor that failed, by gRPC status", ("status",))
+HTTP_PORT = 80
+"""Where a Service of KServe's listens, when an address names no port."""
+FAILURES = Counter("rapt_predictor_call_failures", "Calls to a predictor that failed", ("why",))
 HEDGED = Counter("rapt_predictor_hedged_calls", "Calls that were asked a second time, since the first was slow")
-OPTIONS = [
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.lb_policy_name", "round_robin"),
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1000),
-    ("grpc.keepalive_time_ms", 20_000),
-    ("grpc.enable_http_proxy", 0),
-]
 
 
 @dataclass(frozen=True)
@@ -59,20 +51,21 @@ class _Waiting:
 
 
 class Backend:
-    """One predictor, or several behind one name."""
+    """One predictor, or several behind one name; `address` is HOST or HOST:PORT."""
 
     def __init__(self, address: str, model: str, limits: Limits) -> None:
         self.address, self.model, self.limits = address, model, limits
-        self._channel = aio.insecure_channel(address, options=OPTIONS)
-        self._infer: Callable[..., Awaitable[Any]] = service.GRPCInferenceServiceStub(self._channel).ModelInfer
-        self._ready: Callable[..., Awaitable[Any]] = service.GRPCInferenceServiceStub(self._channel).ModelReady
+        host, _, port = address.rpartition(":")
+        self._place = (host, int(port)) if host else (address, HTTP_PORT)
+        self._idle: list[Connection] = []
         self._waiting: deque[_Waiting] = deque()
         self._calls: set[asyncio.Task[None]] = set()
         self._under_way = 0
 
     async def close(self) -> None:
-        """End the connection."""
-        await self._channel.close()
+        """End the connections."""
+        while self._idle:
+            self._idle.pop().close()
 
     async def answer(self, ask: Ask) -> tuple[str, Answer]:
         """The digest of the model that answered, and its answer; raises Unavailable, DeadlineExceeded, Overloaded."""
@@ -89,22 +82,20 @@ class Backend:
         """What the explainer says of one request, as JSON; raises what `answer` raises, and InvalidRequest."""
         names = np.empty(len(video_ids), object)
         names[:] = [video_id.encode() for video_id in video_ids]
-        message = protocol.request(self.model, {**tensors.asked([ask]), "video_id": names}, {"pictures": pictures})
-        try:
-            reply = await self._infer(message, timeout=self.limits.deadline_s)
-        except aio.AioRpcError as error:
-            raise self._named(error) from error
-        explained: bytes = protocol.from_response(reply).tensors["explanation"][0]
+        made = await self._infer({**tensors.asked([ask]), "video_id": names}, {"pictures": pictures})
+        explained: bytes = made.tensors["explanation"][0]
         return explained
 
     async def waits_for(self) -> str:
         """Why it cannot answer just now; empty when it can."""
-        request = pb.ModelReadyRequest(name=self.model)
+        request = b"GET /v2/models/%s/ready HTTP/1.1\r\nhost: predictor\r\n\r\n" % self.model.encode()
         try:
-            ready = await self._ready(request, timeout=READY_TIMEOUT_S)
-        except aio.AioRpcError as error:
-            return f"the predictor at {self.address}: {error.code().name}"
-        return "" if ready.ready else f"the predictor at {self.address}, which has no model yet"
+            reply = await self._asked(request, READY_TIMEOUT_S)
+        except InferenceError as error:
+            return f"the predictor at {self.address}: {error}"
+        if reply.status == HTTPStatus.OK:
+            return ""
+        return f"the predictor at {self.address}, which waits for {_reason(reply, 'waits_for')}"
 
     def _send(self) -> None:
         """Let those that wait leave together, when a call may leave."""
@@ -126,42 +117,86 @@ class Backend:
     async def _answer(self, together: list[_Waiting]) -> None:
         asks = [one.ask for one in together]
         try:
-            reply = await self._asked(protocol.request(self.model, tensors.asked(asks)))
-            digest, answers = tensors.answers(protocol.from_response(reply), asks)
-        except aio.AioRpcError as error:
-            FAILURES.labels(error.code().name).inc()
-            named = self._named(error)
+            digest, answers = tensors.answers(await self._infer(tensors.asked(asks)), asks)
+        except InferenceError as error:
+            FAILURES.labels(type(error).__name__).inc()
             for one in together:
                 if not one.answered.done():
-                    one.answered.set_exception(named)
+                    one.answered.set_exception(error)
             return
         for one, answer in zip(together, answers, strict=True):
             if not one.answered.done():
                 one.answered.set_result((digest, answer))
 
-    async def _asked(self, message: Any) -> Any:
-        call = self._infer(message, timeout=self.limits.deadline_s)
-        if self.limits.hedge_s is None:
-            return await call
-        first = asyncio.ensure_future(call)
-        done, _ = await asyncio.wait({first}, timeout=self.limits.hedge_s)
-        if done:
-            return first.result()
-        HEDGED.inc()
-        second = asyncio.ensure_future(self._infer(message, timeout=self.limits.deadline_s))
-        done, left = await asyncio.wait({first, second}, return_when=asyncio.FIRST_COMPLETED)
-        winner = done.pop()
-        if winner.exception() is not None and left:
-            winner = left.pop()
-            await asyncio.wait({winner})
-        for one in left:
-            one.cancel()
-        return winner.result()
+    async def _infer(self, asked: dict[str, Array], parameters: dict[str, Parameter] | None = None) -> Call:
+        """One call by v2 with binary tensors, asked again when it is slow and hedging is on."""
+        size, body = protocol.binary_request(asked, parameters or {})
+        request = b"POST /v2/models/%s/infer HTTP/1.1\r\nhost: predictor\r\n%s: %d\r\ncontent-length: %d\r\n\r\n%s" % (
+            self.model.encode(), protocol.BINARY_LENGTH, size, len(body), body,
+        )  # fmt: skip
+        reply = await self._hedged(request)
+        if reply.status == HTTPStatus.OK:
+            return protocol.from_binary_response(reply.body, int(reply.headers[protocol.BINARY_LENGTH]))
+        reason = f"{self.address}: {_reason(reply, 'error')}"
+        if reply.status == HTTPStatus.BAD_REQUEST:
+            raise InvalidRequest(reason)
+        raise Unavailable(reason)
 
-    def _named(self, error: aio.AioRpcError) -> InferenceError:
-        code, details = error.code(), error.details() or ""
-        if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-            return DeadlineExceeded(f"the predictor did not answer within {self.limits.deadline_s * 1e3:g} ms")
-        if code is grpc.StatusCode.UNAVAILABLE:
-            return Unavailable(f"the predictor cannot answer: {details[:200]}")
-        return Unavailable(f"the predictor failed: {code.name} {details[:200]}")
+    async def _hedged(self, request: bytes) -> Reply:
+        if self.limits.hedge_s is None:
+            return await self._asked(request, self.limits.deadline_s)
+        tasks = {asyncio.create_task(self._asked(request, self.limits.deadline_s))}
+        done, _ = await asyncio.wait(tasks, timeout=self.limits.hedge_s)
+        if not done:
+            HEDGED.inc()
+            tasks.add(asyncio.create_task(self._asked(request, self.limits.deadline_s)))
+        while True:
+            done, left = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            good = [task for task in done if task.exception() is None]
+            if good or not left:
+                for task in left:
+                    task.cancel()
+                return (good or list(done))[0].result()
+            tasks = left
+
+    async def _asked(self, request: bytes, deadline_s: float) -> Reply:
+        """The answer to one request; raises DeadlineExceeded, Unavailable."""
+        connection: Connection | None = None
+        try:
+            async with asyncio.timeout(deadline_s):
+                while True:
+                    kept = bool(self._idle)
+                    connection = self._idle.pop() if kept else await connect(*self._place)
+                    if connection.closed:
+                        continue
+                    try:
+                        reply = await connection.call(request)
+                        break
+                    except ConnectionError:
+                        # A kept one may have been ended by the other side meanwhile: that is no answer.
+                        if not kept:
+                            raise
+        except TimeoutError as error:
+            _close(connection)
+            raise DeadlineExceeded(f"{self.address} did not answer within {deadline_s * 1e3:g} ms") from error
+        except OSError as error:
+            raise Unavailable(f"{self.address} cannot answer: {error}") from error
+        except asyncio.CancelledError:
+            _close(connection)
+            raise
+        if not connection.closed:
+            self._idle.append(connection)
+        return reply
+
+
+def _close(connection: Connection | None) -> None:
+    if connection is not None:
+        connection.close()
+
+
+def _reason(reply: Reply, name: str) -> str:
+    """Its own words for what is wrong."""
+    try:
+        return str(msgspec.json.decode(reply.body)[name])[:300]
+    except (msgspec.DecodeError, KeyError, TypeError):
+        return f"status {reply.status}"
