@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnxruntime
@@ -78,14 +78,23 @@ class Scorer:
         self, state: ViewerState, now: Floats, items: Items, candidates: Ints, position: Ints
     ) -> Predictions:
         """As `score`, with candidates out of `items`, which need not be the catalogue's."""
-        inputs = state._asdict() | {
-            "now": now,
-            "content": items.content[candidates],
-            "query": items.query[candidates],
-            "appeal": items.appeal[candidates],
-            "position": position,
-        }
-        return Predictions(*self._scorer.run(None, inputs))
+        return Predictions(*self._scorer.run(None, _scored(state, now, items, candidates, position)))
+
+    def probability(self, state: ViewerState, now: Floats, candidates: Ints, position: Ints) -> Floats:
+        """As `score`, and nothing but the probabilities [B, N]."""
+        inputs = _scored(state, now, self.catalogue.items, candidates, position)
+        made: Floats = self._scorer.run(["probability"], inputs)[0]
+        return made
+
+
+def _scored(state: ViewerState, now: Floats, items: Items, candidates: Ints, position: Ints) -> dict[str, Any]:
+    return state._asdict() | {
+        "now": now,
+        "content": items.content[candidates],
+        "query": items.query[candidates],
+        "appeal": items.appeal[candidates],
+        "position": position,
+    }
 
 
 def flush_denormals() -> None:
@@ -99,7 +108,13 @@ def flush_denormals() -> None:
 
 def session(bundle: Bundle, graph: str, threads: int) -> onnxruntime.InferenceSession:
     """One graph of a bundle, ready to run."""
-    return onnxruntime.InferenceSession(bundle.graph(graph), _options(threads), providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(
+        bundle.graph(graph),
+        _options(threads),
+        providers=["CPUExecutionProvider"],
+        # Its fused form is slower than an addition and a normalisation.
+        disabled_optimizers=["SkipLayerNormFusion"],
+    )
 
 
 def _options(threads: int) -> onnxruntime.SessionOptions:

@@ -11,7 +11,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from interest.history import HISTORY, Feedback, moment, outcomes
-from interest.scoring import Predictions, Scorer, ViewerState
+from interest.scoring import Scorer, ViewerState
 from interest.viewer_rows import Keys, Rows, feedback
 
 Floats = NDArray[np.float32]
@@ -69,7 +69,7 @@ class BatchScorer:
         for group in groups([len(rows) for rows in candidates]):
             made = self._score(group, asks, states, candidates)
             for place, number in enumerate(group):
-                probability[number] = made.probability[place, : len(candidates[number])]
+                probability[number] = made[place, : len(candidates[number])]
         return [Answer(chance, rows >= 0) for chance, rows in zip(probability, candidates, strict=True)]
 
     def _states(self, asks: Sequence[Ask]) -> list[ViewerState]:
@@ -120,7 +120,7 @@ class BatchScorer:
 
     def _score(
         self, group: Sequence[int], asks: Sequence[Ask], states: Sequence[ViewerState], candidates: Sequence[Ints]
-    ) -> Predictions:
+    ) -> Floats:
         self.counts.passes += 1
         now = moment(
             np.array([[_last_ms(asks[number])] for number in group]),
@@ -128,8 +128,8 @@ class BatchScorer:
         )
         if len(group) == 1:
             number = group[0]
-            return self.scorer.score(states[number], now, candidates[number][None], asks[number].position[None])
-        return self.scorer.score(
+            return self.scorer.probability(states[number], now, candidates[number][None], asks[number].position[None])
+        return self.scorer.probability(
             joined([states[number] for number in group]), now,
             padded([candidates[number] for number in group], -1),
             padded([asks[number].position for number in group], 1),
