@@ -16,7 +16,7 @@ from typing import Literal
 
 import psutil
 
-from rapt import seaweed, service
+from rapt import seaweed, service, serving, tansu
 from rapt.errors import MissingProgram, PortInUse
 from rapt.output import size
 from rapt.settings import Settings
@@ -73,8 +73,7 @@ def examine(settings: Settings) -> Iterator[Check]:
     yield memory(psutil.virtual_memory().available)
     yield disk(settings.home)
     yield object_store_program()
-    if settings.embedded:
-        yield ports(settings)
+    yield ports(settings)
     yield from codecs()
     for distribution, module, file, sha256 in WEIGHTS:
         yield weights(distribution, module, file, sha256)
@@ -134,18 +133,22 @@ def object_store_program() -> Check:
 
 
 def ports(settings: Settings) -> Check:
-    """Whether the object store has its ports or can have them."""
-    needed = seaweed.ports(settings.object_store_port)
-    span = f"{needed[0]}-{needed[-1]}"
-    process = service.find(seaweed.NAME, settings.run_folder)
-    if process is not None:
-        return Check("ports", State.OK, f"{span} held by our {seaweed.NAME} (pid {process.pid})")
+    """Whether the laptop's stack has its ports or can have them."""
+    needed = {name: (serving.PORT_SETTING, serving.ports(settings, name)) for name in serving.OFFSETS}
+    if settings.embedded:
+        needed[seaweed.NAME] = (seaweed.PORT_SETTING, seaweed.ports(settings.object_store_port))
+    if settings.embedded_broker:
+        needed[tansu.NAME] = (tansu.PORT_SETTING, (settings.broker_port,))
+    ours = [name for name in needed if service.find(name, settings.run_folder) is not None]
     try:
-        for port in needed:
-            service.refuse_used_port(seaweed.NAME, seaweed.PORT_SETTING, port)
+        for name, (setting, numbers) in needed.items():
+            for port in numbers if name not in ours else ():
+                service.refuse_used_port(name, setting, port)
     except PortInUse as error:
-        return Check("ports", State.FAIL, f"{span} not all free", str(error))
-    return Check("ports", State.OK, f"{span} free")
+        return Check("ports", State.FAIL, "not all free", str(error))
+    count = sum(len(numbers) for _, numbers in needed.values())
+    held = f", those of {', '.join(ours)} held by ours" if ours else ""
+    return Check("ports", State.OK, f"{count} free{held}" if len(ours) < len(needed) else f"{count} held by ours")
 
 
 def codecs() -> Iterator[Check]:

@@ -1,3 +1,5 @@
+import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -5,6 +7,7 @@ import pytest
 from rapt import doctor
 from rapt.doctor import State
 from rapt.settings import Settings
+from tests.ports import free_ports
 
 
 def test_this_machine_is_fit_but_for_memory_disk_and_ports(tmp_path: Path) -> None:
@@ -43,12 +46,12 @@ def test_absent_packages_and_weights_fail_with_the_install_command() -> None:
         assert "rapt[training]" in check.mend
 
 
-def test_a_port_in_use_fails_with_its_holder(tmp_path: Path) -> None:
-    import os
-    import socket
-
+@pytest.mark.parametrize("setting", ["object_store_port", "broker_port", "serving_port"])
+def test_a_port_in_use_fails_with_its_holder_and_the_setting(tmp_path: Path, setting: str) -> None:
+    free = {name: free_ports() for name in ("object_store_port", "broker_port", "serving_port")}
     with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        check = doctor.ports(Settings(home=tmp_path, object_store_port=port))
+        check = doctor.ports(Settings(home=tmp_path, **free | {setting: server.getsockname()[1]}))
     assert check.state is State.FAIL
     assert f"pid {os.getpid()}" in check.mend
+    assert setting in check.mend
+    assert doctor.ports(Settings(home=tmp_path, **free)).state is State.OK
