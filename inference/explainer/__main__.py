@@ -5,10 +5,8 @@ Environment: as the predictor's. It decodes the videos that it shows the frames 
 
 from __future__ import annotations
 
-import sys
-
 from inference.server import flags, sdk
-from inference.server.workers import run_workers, shares_port
+from inference.server.workers import share
 
 MODULE = "inference.explainer"
 
@@ -16,17 +14,16 @@ MODULE = "inference.explainer"
 def main() -> None:
     """Serve until SIGTERM."""
     options = flags.parser(MODULE, "Takes predictions apart.", http_port=8084, grpc_port=8085)
-    options.add_argument("--model", default="", help="digest of the bundle; empty: the one published last, followed")
+    flags.follows_bundles(options)
     values = flags.parse(options)
     listen = flags.listen(values)
-    if listen.workers > 1 and not shares_port():
-        run_workers(MODULE, listen.workers, sys.argv[1:], listen.grace_s)
+    if share(MODULE, listen):
         return
     sdk.without_kubernetes()
     from inference.explainer.model import Explainer
-    from inference.server.serve import serve
+    from inference.server.bundle_model import serve_bundles
 
-    serve(lambda: Explainer.from_env(listen.model_name, values.model), listen)
+    serve_bundles(Explainer, listen, values.model)
 
 
 if __name__ == "__main__":

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from base64 import b64encode
 from dataclasses import dataclass
-from pathlib import Path
+from typing import ClassVar
 
 import cv2
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.bundles import BundleFollower, cache_folder
-from inference.errors import InvalidRequest, Unavailable
+from inference.errors import InvalidRequest
 from inference.explainer.frames import Frames, NoPictures
 from inference.new_videos import NewVideos
 from inference.predictor import tensors
 from inference.protocol import Call
-from inference.server.model import ServedModel
+from inference.server.bundle_model import BundleModel
 from inference.transformer.messages import MOST_EXPLAINED, ExplainedVideo, PastEvent, Picture
 from interest.bundle import Bundle
 from interest.explain import ActivationMaps, explain
@@ -31,7 +29,6 @@ from interest.viewer_rows import feedback
 from wire.kafka import KafkaSettings
 from wire.objects import ObjectStore
 
-INPUTS = {**tensors.INPUTS, "video_id": "BYTES"}
 MOST_EVENTS = 20
 """Past events that an explanation lists, the weightiest first."""
 
@@ -49,69 +46,41 @@ class Loaded:
     def bundle(self) -> Bundle:
         return self.scorer.bundle
 
-    @staticmethod
-    def of(bundle: Bundle, store: ObjectStore, kafka: KafkaSettings | None) -> Loaded:
-        """Load the graphs, and the videos that came after training; raises InvalidBundle."""
-        scorer = Scorer(bundle)
-        new_videos = NewVideos(kafka, scorer) if kafka is not None else None
-        if new_videos is not None:
-            new_videos.start()
-        return Loaded(scorer, ActivationMaps(bundle), Frames(store, bundle), new_videos)
-
     def close(self) -> None:
         self.frames.close()
         if self.new_videos is not None:
             self.new_videos.close()
 
 
-class Explainer(ServedModel):
+class Explainer(BundleModel[Loaded]):
     """Explains one request at a time."""
 
-    def __init__(self, name: str, store: ObjectStore, cache: Path, kafka: KafkaSettings | None, pinned: str) -> None:
-        super().__init__(name)
-        self.bundles = BundleFollower(store, cache, lambda bundle: Loaded.of(bundle, store, kafka), pinned=pinned)
+    INPUTS: ClassVar = {**tensors.INPUTS, "video_id": "BYTES"}
+    OUTPUTS: ClassVar = {"explanation": "BYTES"}
+
+    def __init__(self, name: str, store: ObjectStore, kafka: KafkaSettings | None, pinned: str = "") -> None:
+        super().__init__(name, store, kafka, pinned)
         self._turn = asyncio.Lock()
 
-    @staticmethod
-    def from_env(name: str, pinned: str = "") -> Explainer:
-        """As the process's environment says."""
-        kafka = KafkaSettings.from_env() if os.environ.get("RAPT_KAFKA_BOOTSTRAP") else None
-        return Explainer(name, ObjectStore.from_env(), cache_folder(os.environ.get("RAPT_HOME")), kafka, pinned)
+    def load(self, bundle: Bundle) -> Loaded:
+        scorer = Scorer(bundle)
+        return Loaded(scorer, ActivationMaps(bundle), Frames(self.store, bundle), self.new_videos(scorer))
 
-    async def begin(self) -> None:
-        self.bundles.start()
-
-    async def end(self) -> None:
-        self.bundles.stop()
-
-    def missing(self) -> str:
-        return "" if self.bundles.current is not None else self.bundles.waits
-
-    def status(self) -> dict[str, object]:
-        current = self.bundles.current
-        videos = len(current.scorer.catalogue) if current is not None else 0
-        return self.bundles.status() | {"videos": videos}
+    def scorer(self, current: Loaded) -> Scorer:
+        return current.scorer
 
     async def infer(self, call: Call) -> Call:
         asks = tensors.asks(call)
         names = call.tensor("video_id", "BYTES").tolist()
         if len(asks) != 1 or len(names) != len(asks[0].videos) or not 1 <= len(names) <= MOST_EXPLAINED:
             raise InvalidRequest(f"one request with 1 to {MOST_EXPLAINED} videos is explained, each with its video_id")
-        current = self.bundles.current
-        if current is None:
-            raise Unavailable(f"no model is served yet: it waits for {self.bundles.waits}")
+        current = self.current()
         pictures = bool(call.parameters.get("pictures", False))
         async with self._turn:
             videos = await asyncio.to_thread(_explained, current, asks[0], [one.decode() for one in names], pictures)
         document = np.empty(1, object)
         document[0] = msgspec.json.encode({"model_digest": current.bundle.digest, "videos": videos})
         return Call({"explanation": document})
-
-    def get_input_types(self) -> list[dict[str, object]]:
-        return [{"name": name, "datatype": kind, "shape": [-1]} for name, kind in INPUTS.items()]
-
-    def get_output_types(self) -> list[dict[str, object]]:
-        return [{"name": "explanation", "datatype": "BYTES", "shape": [1]}]
 
 
 def _explained(loaded: Loaded, ask: Ask, video_ids: list[str], pictures: bool) -> list[ExplainedVideo]:

@@ -5,10 +5,8 @@ Environment: RAPT_S3_*, AWS_* (bundles), RAPT_KAFKA_* (new videos; without it th
 
 from __future__ import annotations
 
-import sys
-
 from inference.server import flags, sdk
-from inference.server.workers import run_workers, shares_port
+from inference.server.workers import share
 
 MODULE = "inference.predictor"
 
@@ -16,17 +14,16 @@ MODULE = "inference.predictor"
 def main() -> None:
     """Serve until SIGTERM."""
     options = flags.parser(MODULE, "Scores candidates with one bundle.", http_port=8082, grpc_port=8083)
-    options.add_argument("--model", default="", help="digest of the bundle; empty: the one published last, followed")
+    flags.follows_bundles(options)
     values = flags.parse(options)
     listen = flags.listen(values)
-    if listen.workers > 1 and not shares_port():
-        run_workers(MODULE, listen.workers, sys.argv[1:], listen.grace_s)
+    if share(MODULE, listen):
         return
     sdk.without_kubernetes()
     from inference.predictor.model import Predictor
-    from inference.server.serve import serve
+    from inference.server.bundle_model import serve_bundles
 
-    serve(lambda: Predictor.from_env(listen.model_name, values.model), listen)
+    serve_bundles(Predictor, listen, values.model)
 
 
 if __name__ == "__main__":

@@ -37,6 +37,11 @@ def parser(module: str, about: str, *, http_port: int, grpc_port: int) -> argpar
     return flags
 
 
+def follows_bundles(flags: argparse.ArgumentParser) -> None:
+    """Add the flag of servers that serve a bundle."""
+    flags.add_argument("--model", default="", help="digest of the bundle; empty: the one published last, followed")
+
+
 def listen(values: argparse.Namespace) -> Listen:
     """The shared flags as one value."""
     return Listen(values.host, values.http_port, values.grpc_port, values.workers, values.grace_s, values.model_name)

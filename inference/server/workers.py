@@ -17,6 +17,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from inference.server.flags import Listen
+
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 WORKER = "RAPT_WORKER"
 """Set in a worker that shares its ports: the process id of the one that started it."""
@@ -45,6 +47,14 @@ def run_workers(module: str, count: int, arguments: Sequence[str], grace_s: floa
             worker.stop(grace_s)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def share(module: str, listen: Listen) -> bool:
+    """Start the workers that `listen` asks for, and wait for their end; False in a process that is to serve itself."""
+    if listen.workers == 1 or shares_port():
+        return False
+    run_workers(module, listen.workers, sys.argv[1:], listen.grace_s)
+    return True
 
 
 def orphaned() -> bool:

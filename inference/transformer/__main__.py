@@ -6,11 +6,10 @@ Environment: RAPT_STATE_FOLDER (the feeder's), RAPT_KAFKA_* (exposures; without 
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 from inference.server import flags, sdk
-from inference.server.workers import run_workers, shares_port
+from inference.server.workers import share
 
 MODULE = "inference.transformer"
 
@@ -27,8 +26,7 @@ def main() -> None:
     if "RAPT_STATE_FOLDER" not in os.environ:
         options.error("RAPT_STATE_FOLDER is not set: the folder in which the feeder keeps viewers' states")
     listen = flags.listen(values)
-    if listen.workers > 1 and not shares_port():
-        run_workers(MODULE, listen.workers, sys.argv[1:], listen.grace_s)
+    if share(MODULE, listen):
         return
     sdk.without_kubernetes()
     from inference.server.serve import serve
