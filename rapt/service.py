@@ -5,6 +5,7 @@ process since then is never taken for ours and never signalled.
 """
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -30,7 +31,8 @@ class Service:
 
     `environment` is all that the process gets beside PATH, HOME, TMPDIR, LANG and TZ. `ready` makes one real
     request and tells whether it was answered. One that `needs_model` is not ready before a model is published.
-    `status` gives what it says of itself, for people and programs; None when it does not answer.
+    `status` gives what it says of itself, for people and programs; None when it does not answer. `grace_s` is the
+    longest time from SIGTERM to SIGKILL that is of use to it.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Service:
     ready: Callable[[], bool]
     needs_model: bool = False
     status: Callable[[], Mapping[str, Any] | None] = lambda: None
+    grace_s: float = math.inf
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,7 @@ def down(settings: Settings) -> list[str]:
         ended = [
             one.name
             for one in reversed(services(settings))
-            if service.stop(one.name, settings.run_folder, settings.stop_grace_s)
+            if service.stop(one.name, settings.run_folder, min(settings.stop_grace_s, one.grace_s))
         ]
         # It lies in memory, and its checkpoint in the store: the next feeder makes it anew.
         shutil.rmtree(settings.state_folder, ignore_errors=True)
