@@ -62,7 +62,7 @@ def test_a_bad_file_is_refused_by_file_key_and_value(text: str, words: list[str]
     ("name", "value", "words"),
     [
         ("RAPT_OBJECT_STORE_PORT", "high", ["RAPT_OBJECT_STORE_PORT = 'high'", "int"]),
-        ("RAPT_OBJECT_STORE_PORT", "70000", ["70000", "<= 65525"]),
+        ("RAPT_OBJECT_STORE_PORT", "70000", ["70000", "<= 65527"]),
         ("RAPT_S3_BUKET", "x", ["RAPT_S3_BUKET", "did you mean RAPT_S3_BUCKET"]),
     ],
 )
