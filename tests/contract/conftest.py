@@ -38,3 +38,13 @@ def named_stream(request: pytest.FixtureRequest, name: str) -> Stream:
         return Stream(name, embedded.settings, embedded.settings, embedded)
     broker = request.getfixturevalue("kafka_broker")
     return Stream(name, broker.secure() if name == "kafka-tls" else broker.plain, broker.plain, broker)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs a real Kafka takes minutes in all; Tansu stands for it among the quick tests."""
+    for item in items:
+        chosen = getattr(item, "callspec", None)
+        real = chosen is not None and set(chosen.params.values()) & {"kafka", "kafka-tls"}
+        if real or {"secure_kafka", "kafka_broker"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)

@@ -17,6 +17,8 @@ from tests.interest.worlds import signal_features, small_world
 from wire import models
 from wire.kafka import CONTENT, Client, producer
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def other(tmp_path_factory: pytest.TempPathFactory) -> Bundle:

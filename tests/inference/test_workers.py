@@ -15,6 +15,8 @@ from rapt import serving
 from tests.inference.endpoint import Endpoint, until
 from tests.ports import free_ports
 
+pytestmark = pytest.mark.slow
+
 BODY = b'{"instances": [{"user_id": "w", "video_ids": ["sim-00001"]}]}'
 
 

@@ -158,6 +158,7 @@ def test_an_s3_and_a_kafka_of_the_users_own_are_not_started(tmp_path: Path, monk
     assert names == ["feeder", "predictor", "explainer", "catalogue-feed", "transformer"]
 
 
+@pytest.mark.slow
 def test_what_was_killed_is_started_again(variables: dict[str, str], settings: Settings) -> None:
     assert rapt(variables, "up").returncode == 0
 

@@ -3,11 +3,14 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from inference.catalogue_feed.progress import Progress, ProgressNote
 from tests.inference.catalogue_feed.material import Model
 from tests.inference.catalogue_feed.stage import Stage, content_of, until
 from wire.models import LATEST
+
+pytestmark = pytest.mark.slow
 
 NAMES = ("red", "blue", "hum")
 

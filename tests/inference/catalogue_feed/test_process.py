@@ -6,11 +6,14 @@ from pathlib import Path
 
 import httpx
 import psutil
+import pytest
 
 from inference.catalogue_feed.progress import Progress, ProgressNote
 from interest.records import Video
 from tests.inference.catalogue_feed.material import Model
 from tests.inference.catalogue_feed.stage import Process, Stage, until
+
+pytestmark = pytest.mark.slow
 
 
 def noted(stage: Stage) -> dict[int, int]:

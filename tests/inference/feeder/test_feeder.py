@@ -17,6 +17,8 @@ from tests.inference.state.streams import encode, event, random_topic, writing
 from tests.kafka_broker import KafkaBroker
 from wire.kafka import EARLIEST, EVENTS, EVENTS_DEAD, Producer, Record, consumer, producer
 
+pytestmark = pytest.mark.slow
+
 PARTITIONS = 8
 
 
