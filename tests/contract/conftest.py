@@ -45,6 +45,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What needs a real Kafka takes minutes in all; Tansu stands for it among the quick tests."""
     for item in items:
         chosen = getattr(item, "callspec", None)
-        real = chosen is not None and set(chosen.params.values()) & {"kafka", "kafka-tls"}
-        if real or {"secure_kafka", "kafka_broker"} & set(getattr(item, "fixturenames", ())):
+        brokers = [chosen.params.get(name) for name in ("stream", "real_kafka")] if chosen is not None else []
+        if {"kafka", "kafka-tls"} & set(brokers) or {"secure_kafka", "kafka_broker"} & set(
+            getattr(item, "fixturenames", ())
+        ):
             item.add_marker(pytest.mark.slow)
