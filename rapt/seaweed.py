@@ -68,6 +68,8 @@ def seaweed(data: Path, port: int, credentials: Credentials, bucket: str, memory
             "-s3.port.iceberg=0",
             "-s3.port.lance=0",
             "-master.telemetry=false",
+            "-master.electionTimeout=1s",
+            "-master.heartbeatInterval=100ms",
             f"-master.volumeSizeLimitMB={VOLUME_MB}",
             "-volume.max=0",
             "-volume.preStopSeconds=0",
