@@ -17,6 +17,8 @@ from wire.kafka.settings import KafkaSettings
 
 LOOK_S = 0.002
 
+REASON_S = 0.5
+
 
 class ConfluentProducer:
     """See `wire.kafka.records.Producer`."""
@@ -55,6 +57,9 @@ class ConfluentProducer:
             self._serve()
             raise failures.buffer_full(self._settings, len(self._producer)) from error
         except KafkaException as error:
+            if self._heard.fatal is None:
+                # It may refuse before it has called back with the reason.
+                self._serve(REASON_S)
             raise named(self._settings, topic, self._heard.fatal or error.args[0]) from error
         self._serve()
 
