@@ -36,7 +36,7 @@ from interest.training.collaborative import train_collaborative
 from interest.training.content import train_content
 from interest.training.features import FeatureArrays
 from interest.training.fit import Stage
-from interest.training.fusion import Content, gather, train_fusion
+from interest.training.fusion import Content, known_items, train_fusion
 from interest.training.loss import binary_loss
 from interest.training.settings import TrainSettings
 
@@ -122,14 +122,15 @@ def _peer(dataset: Dataset, features: FeatureArrays, content: Content, *, encode
             made = [getattr(encoders, name)(torch.from_numpy(array)) for name, array in inputs.items()]
             embeddings = torch.stack(made, dim=1)
         histories, visible, now = before(dataset, chosen)
-        table = model.content(content.embeddings, content.present)
+        known = known_items(model, content.embeddings, content.present, content.log_length)
         state = model.encode_viewer(
-            gather(model, table, torch.from_numpy(histories.video)),
-            *(torch.from_numpy(array) for array in (histories.kind, histories.outcome, visible, now)),
+            known.token[torch.from_numpy(histories.video)],
+            *(torch.from_numpy(array) for array in (histories.kind, histories.outcome, visible)),
         )
-        candidates = model.content(embeddings, content.present[video])[:, None]
+        items = model.items(model.content(embeddings, content.present[video]), content.log_length[video])
+        candidates = items.take(torch.arange(len(chosen))[:, None])
         position = torch.from_numpy(dataset.targets.position[chosen])[:, None]
-        scores = model.score(state, candidates, content.log_length[video][:, None], position)
+        scores = model.score(state, torch.from_numpy(now), candidates, position)
         log_chance = (scores.log_look + F.logsigmoid(scores.logit))[:, 0]
         loss = binary_loss(log_chance, torch.from_numpy(dataset.targets.engaged[chosen]).float())
         optimizer.zero_grad()
