@@ -3,7 +3,7 @@
     python -m benchmarks.serving [--quick] [--only ours FastAPI ...]
 
 Ours is the whole laptop stack: the transformer reads the viewer's state, which the feeder made of events in Kafka,
-asks the predictor over gRPC and logs the exposure. A peer gets the same model, requests and histories, the latter in
+asks the predictor over HTTP and logs the exposure. A peer gets the same model, requests and histories, the latter in
 memory and ready for the model (peers/host.py), in one process or what it makes of that, in an environment of its own.
 Before anything is measured, its probabilities must equal ours.
 
