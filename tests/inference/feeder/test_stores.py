@@ -16,6 +16,8 @@ from tests.inference.state.streams import encode, event, without_checkpoints
 from wire.kafka import EVENTS, Producer, producer
 from wire.objects import ObjectStore
 
+BATCHES_BEHIND = 3000
+
 
 @pytest.fixture
 def sender(embedded_broker: EmbeddedBroker) -> Iterator[Producer]:
@@ -56,6 +58,27 @@ def test_the_feeder_follows_the_laptops_broker(environment: dict[str, str], send
         until(lambda: len(reader.read(user).rows) == 4, "what is sent now is there")
         assert time.monotonic() - began < 5
         until(lambda: reader.freshness().ready, "ready")
+    finally:
+        assert feeder.end() == 0
+
+
+@pytest.mark.slow
+def test_a_feeder_catches_up_from_far_behind_on_the_laptops_broker(
+    environment: dict[str, str], sender: Producer, tmp_path: Path
+) -> None:
+    """Tansu keeps an object a batch; to list thousands of them takes longer than a fetch on a level stream may."""
+    user = f"far-{secrets.token_hex(4)}"
+    for _ in range(BATCHES_BEHIND):
+        send(sender, user, 1)
+    feeder = FeederProcess(tmp_path, environment)
+    feeder.start()
+    try:
+        reader = open_reader(feeder.state)
+        assert reader.read(user).offset == feeder.status()["offsets"][str(reader.read(user).partition)]
+        began = time.monotonic()
+        send(sender, user, 1)
+        until(lambda: reader.freshness().lag == 0, "level")
+        assert time.monotonic() - began < 5, "fetches are short again"
     finally:
         assert feeder.end() == 0
 
