@@ -70,11 +70,12 @@ class Ours:
 
 
 @contextmanager
-def ours(folder: Path, bundle: Bundle) -> Iterator[Ours]:
-    """Start all of it with `bundle` published, and end all of it."""
+def ours(folder: Path, bundle: Bundle, kafka_bootstrap: str = "") -> Iterator[Ours]:
+    """Start all of it with `bundle` published, on the laptop's broker or on a Kafka that runs, and end all of it."""
     settings = Settings(
-        home=folder / "home", object_store_port=free_ports(), broker_port=free_ports(), serving_port=free_ports()
-    )
+        home=folder / "home", object_store_port=free_ports(), broker_port=free_ports(), serving_port=free_ports(),
+        kafka_bootstrap=kafka_bootstrap,
+    )  # fmt: skip
     try:
         with stack.ensure_up(settings) as environment:
             store = ObjectStore.from_env(environment)

@@ -4,8 +4,8 @@
 
 Feeder and peer read the same events, one after the other, several rounds, each alone on one core; the broker and
 the object store have the others. Both checkpoint: Bytewax into SQLite on this disk every 10 s, its default, ours to
-the object store from 3 s on. The feeder also orders, drops duplicates and lets others read. Then a state of a
-million viewers with full histories is checkpointed, restored into an empty slab, and read at random.
+the object store from 3 s on. The feeder also orders, drops duplicates and lets others read. Before that, states of a
+thousand to a million viewers with full histories are checkpointed, restored into an empty slab, and read at random.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import secrets
+import shutil
 import statistics
 import subprocess
 import sys
@@ -21,14 +22,18 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import urllib3
+from rich.console import Console
+from rich.table import Table
 
 from benchmarks.peers import environment
-from benchmarks.report import Row, record
+from benchmarks.plot import line_chart
+from benchmarks.report import FOLDER, Row, record
 from inference.state import open_reader
 from inference.state.apply import SlabWriter
 from inference.state.checkpoint import Checkpointer
@@ -49,6 +54,7 @@ from wire.objects import ObjectStore
 
 ROOT = Path(__file__).parent.parent
 VIEWERS, VIDEOS = 20_000, 20_000
+CURVE_VIEWERS = (1_000, 10_000, 100_000, 1_000_000)
 INTERVAL_S, PEER_INTERVAL_S = 3.0, 10.0
 PARTITIONS = 8
 READS = 50_000
@@ -67,7 +73,7 @@ def main() -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rapt-stream-")))
         shared = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rapt-stream-", dir=memory())))
         store = stack.enter_context(object_store(folder / "objects"))
-        rows = state_costs(ObjectStore.from_env(store), shared, options.viewers)
+        rows = by_viewers(ObjectStore.from_env(store), shared, options.viewers)
         rows += throughput(folder, shared, store, options.events, options.rounds)
     record("stream", rows)
 
@@ -167,24 +173,58 @@ def bytewax_rate(broker: KafkaBroker, recovery: Path, events: int) -> float:
     return float(found["records"] / found["seconds"])
 
 
-def state_costs(store: ObjectStore, shared: Path, viewers: int) -> list[Row]:
-    """Bytes a viewer, seconds to restore them all, and microseconds to read one at random."""
-    writer = filled(SlabWriter(create(shared, Layout(viewers)), PARTITIONS), viewers)
+@dataclass(frozen=True)
+class Costs:
+    """What a state of so many viewers costs; reads as their 10th, 50th and 99th percentile."""
+
+    bytes_per_viewer: float
+    checkpoint_s: float
+    restore_s: float
+    read_us: tuple[float, float, float]
+
+
+def by_viewers(store: ObjectStore, shared: Path, most: int) -> list[Row]:
+    """The costs from a thousand viewers to `most`, printed and drawn; the rows are those of `most`."""
+    sizes = [*(size for size in CURVE_VIEWERS if size < most), most]
+    table = Table("viewers", "bytes a viewer", "checkpoint s", "restore s", "read us", "p99", title="viewers' states")
+    lines: dict[str, list[tuple[float, float]]] = {"restore ms a 1,000 viewers": [], "read us": []}
+    for viewers in sizes:
+        costs = state_costs(store, shared / f"state-of-{viewers}", viewers)
+        _, middle, high = costs.read_us
+        table.add_row(f"{viewers:,}", f"{costs.bytes_per_viewer:,.0f}", f"{costs.checkpoint_s:.2f}",
+                      f"{costs.restore_s:.2f}", f"{middle:.1f}", f"{high:.1f}")  # fmt: skip
+        for line, value in zip(lines.values(), (costs.restore_s * 1e6 / viewers, middle), strict=True):
+            line.append((viewers, value))
+    Console().print(table)
+    title = "What viewers' states cost, by their number"
+    print(line_chart(FOLDER / "stream_viewers.svg", title, "viewers", "ms or us", lines, log_x=True))
+    low, middle, high = costs.read_us
+    return [
+        {"name": "bytes_per_viewer", "value": costs.bytes_per_viewer, "unit": "bytes", "better": "lower"},
+        {"name": "restore_million_s", "value": costs.restore_s * 1e6 / most, "unit": "s", "better": "lower"},
+        {"name": "read_us", "value": middle, "unit": "us", "better": "lower", "interval": (low, high)},
+    ]
+
+
+def state_costs(store: ObjectStore, folder: Path, viewers: int) -> Costs:
+    """Bytes a viewer, seconds to checkpoint and to restore them all, and microseconds to read one at random."""
+    writer = filled(SlabWriter(create(folder, Layout(viewers)), PARTITIONS), viewers)
     begun = time.perf_counter()
     checkpointer = Checkpointer(writer, store, interval_s=3600)
     assert checkpointer.finish(LONGEST_S), "the checkpoint was not written"
     checkpointer.close()
-    print(f"checkpoint of {viewers:,} viewers: {time.perf_counter() - begun:.1f} s", flush=True)
+    checkpoint_s = time.perf_counter() - begun
     writer.slab.close()
     del writer, checkpointer
     os.sync()  # what was just uploaded is not to be written to the disk while it is read
     begun = time.perf_counter()
-    slab = create(shared, Layout(viewers))
-    restore(slab, store)
+    slab = create(folder, Layout(viewers))
+    restored = restore(slab, store)
     slab.words[Word.STATE] = Phase.SERVING
-    restored_s = time.perf_counter() - begun
-    bytes_per_viewer = slab.size_bytes / viewers
-    reader = open_reader(shared)
+    restore_s = time.perf_counter() - begun
+    assert restored.manifest is not None, "there was a checkpoint"
+    assert slab.words[Word.VIEWERS] == viewers, "the checkpoint was this one"
+    reader = open_reader(folder)
     users = [f"u{number}" for number in np.random.default_rng(2).integers(viewers, size=READS).tolist()]
     took = []
     SlabWriter(slab, PARTITIONS).beat(time.time_ns() // 1_000_000 + 3_600_000, 0, 0, ready=True)
@@ -193,13 +233,11 @@ def state_costs(store: ObjectStore, shared: Path, viewers: int) -> list[Row]:
         state = reader.read(user)
         took.append(time.perf_counter() - begun)
         assert len(state.rows) == HISTORY
+    bytes_per_viewer = slab.size_bytes / viewers
     slab.close()
+    shutil.rmtree(folder)
     low, middle, high = (float(value) * 1e6 for value in np.percentile(took, [10, 50, 99]))
-    return [
-        {"name": "bytes_per_viewer", "value": bytes_per_viewer, "unit": "bytes", "better": "lower"},
-        {"name": "restore_million_s", "value": restored_s * 1e6 / viewers, "unit": "s", "better": "lower"},
-        {"name": "read_us", "value": middle, "unit": "us", "better": "lower", "interval": (low, high)},
-    ]
+    return Costs(bytes_per_viewer, checkpoint_s, restore_s, (low, middle, high))
 
 
 def filled(writer: SlabWriter, viewers: int) -> SlabWriter:
