@@ -128,6 +128,7 @@ def test_a_seek_reads_again(stream: Stream, client: Client) -> None:
         assert [one.offset for one in take(reader, 5)] == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.slow
 def test_an_offset_past_the_end_is_gone(stream: Stream, client: Client) -> None:
     topic = stream.topic(1)
     put(stream.settings, client, topic, [(b"k", b"v")] * 3)
@@ -139,6 +140,7 @@ def test_an_offset_past_the_end_is_gone(stream: Stream, client: Client) -> None:
     assert (gone.value.topic, gone.value.partition) == (topic, 0)
 
 
+@pytest.mark.slow
 def test_each_partition_whose_offset_is_gone_is_named(stream: Stream, client: Client) -> None:
     topic = stream.topic(3)
     keys = [next(b"%d" % n for n in range(99) if partition_of(b"%d" % n, 3) == place) for place in range(3)]

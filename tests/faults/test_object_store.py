@@ -22,6 +22,8 @@ from tests.ports import free_ports
 from wire.errors import ObjectStoreUnavailable
 from wire.objects import ObjectStore
 
+pytestmark = pytest.mark.slow
+
 KEYS = Credentials("an-access-key-of-the-tests", "a-secret-key-of-the-tests-that-is-long")
 
 

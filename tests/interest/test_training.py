@@ -58,6 +58,7 @@ def start(folder: Path, checkpoints: Path) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.slow
 def test_a_run_killed_in_its_second_stage_ends_in_the_same_bundle(bundle: Bundle, tmp_path: Path) -> None:
     killed = start(tmp_path / "first", tmp_path / "checkpoints")
     assert killed.stdout is not None

@@ -125,6 +125,7 @@ def test_what_stands_on_changed_code_is_done_again(first: Outcome, environment: 
     assert missed(changed) == {"build_dataset"}
 
 
+@pytest.mark.slow
 def test_a_killed_step_goes_on_where_it_was(environment: dict[str, str], tmp_path: Path) -> None:
     """Files of the first 64 videos vanish after the kill: had the second run rendered them, they would be back."""
     mine = {**environment, "RAPT_S3_BUCKET": "killed"}

@@ -120,6 +120,7 @@ def test_what_cannot_be_meant_is_refused(arguments: list[str], message: str, tmp
     assert message in str(done.exception)
 
 
+@pytest.mark.slow
 def test_no_broker_is_one_clear_line(tmp_path: Path) -> None:
     from tests.ports import free_ports
 

@@ -99,6 +99,7 @@ def test_the_store_listens_on_loopback_only(variables: dict[str, str], settings:
     assert found == needed
 
 
+@pytest.mark.slow
 def test_the_inner_servers_serve_nobody_without_a_key(settings: Settings) -> None:
     """SeaweedFS leaves them open by default, and a page in any browser of this machine could reach them."""
     with stack.ensure_up(settings):
@@ -116,6 +117,7 @@ def test_the_inner_servers_serve_nobody_without_a_key(settings: Settings) -> Non
     assert answers == {401}
 
 
+@pytest.mark.slow
 def test_objects_outlive_down_and_up(settings: Settings) -> None:
     with stack.ensure_up(settings) as environment:
         assert os.environ["RAPT_S3_ENDPOINT"] == settings.embedded_endpoint
@@ -128,6 +130,7 @@ def test_objects_outlive_down_and_up(settings: Settings) -> None:
     assert ObjectStore.from_env(environment).get_bytes("kept") == b"x"
 
 
+@pytest.mark.slow
 def test_two_at_once_start_one_store(variables: dict[str, str], settings: Settings) -> None:
     both = [
         subprocess.Popen([RAPT, "up", "--json"], env=variables, stdout=subprocess.PIPE, text=True) for _ in range(2)

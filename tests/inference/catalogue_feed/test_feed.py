@@ -11,6 +11,8 @@ from tests.inference.catalogue_feed.material import CAPTIONS, Model
 from tests.inference.catalogue_feed.stage import Stage, content_of, until
 from tests.wire.web import Handler, file, status
 
+pytestmark = pytest.mark.slow
+
 TORCH = 5e-5
 """How far ONNX Runtime may be from torch."""
 

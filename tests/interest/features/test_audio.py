@@ -16,6 +16,7 @@ def loudest_hz(window):
     return float(np.argmax(spectrum)) * 16_000 / len(window)
 
 
+@pytest.mark.slow
 def test_coefficients_agree_with_librosa():
     sound = np.random.default_rng(1).normal(0, 0.1, (3, 16_000)).astype(np.float32)
     ours = mfcc(sound, SETTINGS)
