@@ -9,10 +9,12 @@ FIT := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	"$$python" -c "$(FIT)" >/dev/null 2>&1 && echo "$$python" && break; done)
 LOCKED := --extra training --extra laptop --extra dev --universal --python-version 3.11 --generate-hashes
+LOCK_IMAGE = $(BIN)/uv pip compile --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --quiet \
+	-c constraints.txt --custom-compile-command "make lock"
 INSTALLED := $(VENV)/.installed
 ARGS ?=
 
-.PHONY: help install demo test test-slow lint bench bench-serving bench-stream lock clean
+.PHONY: help install demo test test-slow test-cluster lint bench bench-serving bench-stream lock clean
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## /\1\t/p' Makefile | expand -t 12
@@ -24,10 +26,13 @@ demo: $(INSTALLED) ## train on real clips and a rendered world, serve the model,
 install: $(INSTALLED) ## make the environment for working on Rapt
 
 test: lint ## every check and test but those that take minutes
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -m "not slow and not cluster" $(ARGS)
 
 test-slow: install ## the tests that take minutes or the whole machine
-	$(BIN)/python -m pytest -m slow $(ARGS) || [ $$? -eq 5 ] # 5: there is none
+	$(BIN)/python -m pytest -m "slow and not cluster" $(ARGS) || [ $$? -eq 5 ] # 5: there is none
+
+test-cluster: install ## the tests on a real cluster: needs docker, kind, kubectl, helm
+	$(BIN)/python -m pytest -m cluster $(ARGS)
 
 lint: install ## style, types, and which package may import which
 	$(BIN)/ruff check
@@ -47,6 +52,9 @@ bench-stream: install ## what following the stream costs, beside Bytewax on the 
 lock: install ## renew constraints.txt after a change of pyproject.toml; ARGS=--upgrade takes newer versions too
 	$(BIN)/uv pip compile pyproject.toml $(LOCKED) --no-emit-index-url --no-annotate --quiet \
 		--custom-compile-command "make lock" -o constraints.txt $(ARGS)
+	$(LOCK_IMAGE) pyproject.toml --extra serving -o images/serving/serving.txt
+	$(LOCK_IMAGE) --no-deps images/serving/media.in -o images/serving/media.txt
+	$(LOCK_IMAGE) images/sbom.in -o images/sbom.txt
 
 clean: ## remove the environment and all that was built here; data in RAPT_HOME stay
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

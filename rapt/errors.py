@@ -51,3 +51,7 @@ class EndpointUnavailable(RaptError):
     def __init__(self, message: str, retry_after_s: float | None = None) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class ClusterFailed(RaptError):
+    """A step on the cluster that failed or did not end in its time; the message holds what the cluster says of it."""

@@ -16,7 +16,8 @@ def rapt(tmp_path: Path) -> Iterator[Rapt]:
         home,
         {
             "RAPT_HOME": str(home), "RAPT_CACHE": str(cache), "RAPT_CACHE_DIR": str(cache),
-            "RAPT_OBJECT_STORE_PORT": str(free_ports()), "RAPT_S3_DEADLINE_S": "30", "OMP_NUM_THREADS": "1",
+            "RAPT_OBJECT_STORE_PORT": str(free_ports()), "RAPT_BROKER_PORT": str(free_ports()),
+            "RAPT_SERVING_PORT": str(free_ports()), "RAPT_S3_DEADLINE_S": "30", "OMP_NUM_THREADS": "1",
             "COLUMNS": "400", "NO_COLOR": "1",
         },
     )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Rapt on Kubernetes from one command: cluster, images, what is needed underneath, the chart."""

@@ -1,0 +1,87 @@
+"""The keys of a cluster without Strimzi: made once, kept in the cluster's Secrets alone."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from rapt.cluster.programs import Kubectl
+
+USERS = ("feeder", "transformer", "predictor", "explainer", "catalogue-feed", "gateway")
+"""Kafka's users, each with a Secret of its name, as Strimzi's KafkaUser makes them."""
+CA, SERVER, ADMIN = "rapt-cluster-ca-cert", "rapt-kafka-server", "kafka-admin"
+STORE = "object-store-credentials"
+VALID_DAYS = 365
+
+
+def make_secrets(cluster: Kubectl) -> list[str]:
+    """Make the Secrets that are not there yet; the names of those that were made."""
+    there = {one["metadata"]["name"] for one in cluster.get("secrets")["items"]}
+    made: list[dict[str, Any]] = []
+    if STORE not in there:
+        keys = {"AWS_ACCESS_KEY_ID": secrets.token_hex(10), "AWS_SECRET_ACCESS_KEY": secrets.token_urlsafe(30)}
+        made.append(secret(STORE, keys))
+    if not {CA, SERVER} <= there:
+        names = (f"rapt-kafka-bootstrap.{cluster.namespace}.svc", "rapt-kafka-bootstrap",
+                 f"*.rapt-kafka-brokers.{cluster.namespace}.svc", "localhost")  # fmt: skip
+        ca, broker = certificates(names)
+        made += [secret(CA, {"ca.crt": ca}), secret(SERVER, {"broker.pem": broker})]
+    made += [secret(user, {"password": secrets.token_urlsafe(24)}) for user in (*USERS, ADMIN) if user not in there]
+    if made:
+        cluster.apply(*made)
+    return [one["metadata"]["name"] for one in made]
+
+
+def secret(name: str, values: dict[str, str]) -> dict[str, Any]:
+    """A Secret as an object for kubectl."""
+    data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
+    labels = {"app.kubernetes.io/part-of": "rapt"}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "labels": labels}, "data": data}
+
+
+def certificates(names: Sequence[str]) -> tuple[str, str]:
+    """An authority's certificate and, signed by it, a broker's key and certificate for these DNS names, as PEM.
+
+    The authority's key is thrown away: nobody can sign with it later; to renew, make both anew.
+    """
+    ca_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "rapt cluster authority")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "rapt-kafka")])
+    ca = _certificate(ca_name, ca_key, ca_name, ca_key, x509.BasicConstraints(ca=True, path_length=0))
+    own = _certificate(name, key, ca_name, ca_key, x509.SubjectAlternativeName([x509.DNSName(one) for one in names]))
+    form, hidden = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    private = key.private_bytes(serialization.Encoding.PEM, form, hidden)
+    return _pem(ca), private.decode() + _pem(own)
+
+
+def _certificate(
+    name: x509.Name,
+    key: ec.EllipticCurvePrivateKey,
+    issuer: x509.Name,
+    issuer_key: ec.EllipticCurvePrivateKey,
+    extension: x509.ExtensionType,
+) -> x509.Certificate:
+    now = datetime.datetime.now(datetime.UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(days=VALID_DAYS))
+        .add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
+        .sign(issuer_key, hashes.SHA256())
+    )
+
+
+def _pem(certificate: x509.Certificate) -> str:
+    return certificate.public_bytes(serialization.Encoding.PEM).decode()

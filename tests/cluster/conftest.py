@@ -1,0 +1,48 @@
+"""A real cluster: the current context, or a kind cluster of the tests' own that is removed afterwards."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rapt.cluster import create
+from rapt.cluster.create import Plan
+from rapt.cluster.programs import run
+from tests.cluster.deployed import Deployed
+
+NEEDED = ("docker", "kind", "kubectl", "helm")
+
+
+@pytest.fixture(scope="session")
+def plan(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Plan]:
+    """Where to install: RAPT_TEST_CLUSTER=current takes the context that kubectl is on."""
+    if missing := [name for name in NEEDED if shutil.which(name) is None]:
+        pytest.skip(f"a cluster needs {', '.join(missing)} on PATH")
+    values = (Path(__file__).parent / "values.yaml",)
+    if os.environ.get("RAPT_TEST_CLUSTER") == "current":
+        context = run(["kubectl", "config", "current-context"], deadline_s=10).strip()
+        yield Plan(context=context, values=values)
+        return
+    name = f"rapt-test-{os.getpid()}"
+    kept = os.environ.get("KUBECONFIG")
+    os.environ["KUBECONFIG"] = str(tmp_path_factory.mktemp("kube") / "config")
+    try:
+        yield Plan(name=name, values=values)
+    finally:
+        run(["kind", "delete", "cluster", "--name", name], deadline_s=120)
+        os.environ.pop("KUBECONFIG")
+        if kept is not None:
+            os.environ["KUBECONFIG"] = kept
+
+
+@pytest.fixture(scope="session")
+def deployed(plan: Plan, bundle: object) -> Iterator[Deployed]:
+    """Rapt as `rapt cluster create` installs it, with a small model published, ready."""
+    create.create(plan, lambda line: print(line, file=sys.stderr))
+    yield Deployed(plan)
+    create.delete(plan)

@@ -1,0 +1,119 @@
+"""Rapt on a real cluster: installed with standard tools, served by the real KServe controller, fed by a real Kafka."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from interest.bundle import Bundle
+from rapt.cluster.create import IMAGES, wait_ready
+from rapt.cluster.models import object_store
+from rapt.cluster.programs import run
+from rapt.errors import ClusterFailed
+from tests.cluster.deployed import Deployed
+from tests.interest.conftest import bundle  # noqa: F401 - a fixture
+from wire.models import publish_bundle
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
+LIMIT_MB = 600
+
+
+@pytest.fixture(scope="module")
+def served(deployed: Deployed, bundle: Bundle) -> Deployed:  # noqa: F811
+    """With a model, ready, and a gateway."""
+    with object_store(deployed.cluster) as store:
+        now_ms = time.time_ns() // 1_000_000
+        publish_bundle(store, bundle.folder, bundle.digest, Path("/nonexistent"), published_at_ms=now_ms)
+    wait_ready(deployed.cluster)
+    deployed.start_gateway()
+    return deployed
+
+
+def test_the_serving_image_is_small_without_torch_and_not_root(deployed: Deployed) -> None:
+    found = json.loads(run(["docker", "image", "inspect", IMAGES["serving"]], deadline_s=30))[0]
+    print(f"{IMAGES['serving']}: {found['Size'] / 1e6:.0f} MB")
+    assert found["Size"] < LIMIT_MB * 1e6
+    assert found["Config"]["User"] == "10001:10001"
+    assert found["Config"]["Labels"]["org.opencontainers.image.licenses"] == "MIT"
+    inside = "import importlib.util, json, shutil; print(json.dumps([importlib.util.find_spec('torch') is None, \
+shutil.which('gcc') is None, len(json.load(open('/opt/rapt/sbom.cdx.json'))['components'])]))"
+    command = ["docker", "run", "--rm", "--read-only", "--entrypoint", "python", IMAGES["serving"], "-c", inside]
+    no_torch, no_compiler, listed = json.loads(run(command, deadline_s=60))
+    assert no_torch
+    assert no_compiler
+    assert listed > 50
+
+
+def test_a_prediction_an_explanation_and_an_event_through_the_clusters_services(
+    served: Deployed,
+    bundle: Bundle,  # noqa: F811
+) -> None:
+    asked = {"instances": [{"user_id": "somebody", "video_ids": ["sim-00001", "sim-00002"]}]}
+    served.until(lambda: bool(served.ask(asked)), "an answer")
+    (answer,) = served.ask(asked)["predictions"]
+    assert answer["model_digest"] == bundle.digest
+    before = served.predict("somebody", "sim-00001", "sim-00002")
+    served.rapt("events", "send", "--user", "somebody", "--video", "sim-00002", "--kind", "watch", "--watch-ms", "9000")
+    served.until(lambda: served.predict("somebody", "sim-00001", "sim-00002") != before, "the event counts", 30)
+    explained = served.ask(asked, "explain")
+    assert explained["explanations"][0]["user_id"] == "somebody"
+
+
+def test_every_connection_to_kafka_has_its_own_rights(served: Deployed) -> None:
+    program = (
+        "from wire.kafka import *; c = consumer(KafkaSettings.from_env(), {('exposures', 0): EARLIEST}); "
+        "print(len(c.poll(1, 5)))"
+    )
+    with pytest.raises(ClusterFailed, match=r"exposures"):
+        served.cluster("exec", "gateway", "--", "python", "-c", program)
+
+
+def test_another_namespace_reaches_neither_kafka_nor_the_store_nor_the_predictor(served: Deployed) -> None:
+    cluster = served.cluster
+    cluster("create", "namespace", "stranger")
+    program = (
+        "import socket, json\n"
+        "def open(host, port):\n"
+        "    try: socket.create_connection((host, port), 3).close(); return True\n"
+        "    except OSError: return False\n"
+        "print(json.dumps({h: open(h + '.rapt.svc.cluster.local', p) for h, p in "
+        "[('rapt-kafka-bootstrap', 9093), ('object-store', 8333), ('interest-predictor', 80)]}))"
+    )
+    try:
+        text = cluster("run", "stranger", "-n", "stranger", f"--image={IMAGES['serving']}", "--restart=Never", "-qi",
+                       "--rm", "--command", "--", "python", "-c", program, deadline_s=120)  # fmt: skip
+    finally:
+        cluster("delete", "namespace", "stranger", "--wait=false")
+    reached = json.loads(text.strip().splitlines()[-1])
+    assert reached == {"rapt-kafka-bootstrap": False, "object-store": False, "interest-predictor": False}
+
+
+def test_a_killed_predictor_comes_back_and_answers_stay_right(served: Deployed) -> None:
+    before = served.predict("somebody", "sim-00001")
+    served.cluster("delete", "pod", "-l", "component=predictor", "--wait=false")
+    served.until(lambda: served.predict("somebody", "sim-00001") == before, "the same answer")
+
+
+def test_doctor_finds_nothing_and_names_what_is_wrong(served: Deployed) -> None:
+    context = served.cluster.context
+    container = {
+        "name": "broken", "image": "rapt/not-there:1", "imagePullPolicy": "Never",
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+    }  # fmt: skip
+    security = {"runAsNonRoot": True, "runAsUser": 1, "seccompProfile": {"type": "RuntimeDefault"}}
+    spec = {"securityContext": security, "containers": [container]}
+    served.cluster.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "broken"}, "spec": spec})
+
+    def named() -> bool:
+        command = ["python", "-m", "rapt", "cluster", "doctor", "--context", context]
+        told = subprocess.run(command, capture_output=True, text=True, check=False)
+        return told.returncode == 3 and "rapt/not-there:1" in told.stdout
+
+    try:
+        served.until(named, "the image that is not there is named", 60)
+    finally:
+        served.cluster("delete", "pod", "broken", "--grace-period=0", "--force")
