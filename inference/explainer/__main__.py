@@ -15,6 +15,7 @@ def main() -> None:
     """Serve until SIGTERM."""
     options = flags.parser(MODULE, "Takes predictions apart.", http_port=8084, grpc_port=8085)
     flags.follows_bundles(options)
+    options.add_argument("--predictor_host", default="", help="what KServe passes to every explainer; not used")
     values = flags.parse(options)
     listen = flags.listen(values)
     if share(MODULE, listen):

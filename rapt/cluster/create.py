@@ -143,10 +143,10 @@ def have_ground(plan: Plan) -> str:
     cluster = plan.cluster
     cluster("apply", "-k", str(ROOT / "manifests" / "overlays" / plan.overlay))
     with told(cluster):
-        for one in cluster.get("statefulsets")["items"]:
+        for one in cluster.items("statefulsets"):
             name = one["metadata"]["name"]
             cluster("rollout", "status", f"statefulset/{name}", f"--timeout={READY_S:g}s", deadline_s=READY_S + 10)
-        for one in cluster.get("jobs")["items"]:
+        for one in cluster.items("jobs"):
             job = f"job/{one['metadata']['name']}"
             cluster("wait", job, "--for=condition=complete", f"--timeout={READY_S:g}s", deadline_s=READY_S + 10)
     return "are ready"

@@ -66,6 +66,11 @@ class Kubectl:
         found: dict[str, Any] = json.loads(text) if text.strip() else {}
         return found
 
+    def items(self, kind: str) -> list[dict[str, Any]]:
+        """All objects of that kind in the namespace."""
+        found: list[dict[str, Any]] = self.get(kind).get("items", [])
+        return found
+
     def apply(self, *objects: Mapping[str, Any]) -> None:
         """Have these objects; their content is in no command line and no message."""
         self("apply", "-f", "-", given="\n---\n".join(json.dumps(one) for one in objects))

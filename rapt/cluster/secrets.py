@@ -17,14 +17,14 @@ from rapt.cluster.programs import Kubectl
 
 USERS = ("feeder", "transformer", "predictor", "explainer", "catalogue-feed", "gateway")
 """Kafka's users, each with a Secret of its name, as Strimzi's KafkaUser makes them."""
-CA, SERVER, ADMIN = "rapt-cluster-ca-cert", "rapt-kafka-server", "kafka-admin"
+CA, SERVER = "rapt-cluster-ca-cert", "rapt-kafka-server"
 STORE = "object-store-credentials"
 VALID_DAYS = 365
 
 
 def make_secrets(cluster: Kubectl) -> list[str]:
     """Make the Secrets that are not there yet; the names of those that were made."""
-    there = {one["metadata"]["name"] for one in cluster.get("secrets")["items"]}
+    there = {one["metadata"]["name"] for one in cluster.items("secrets")}
     made: list[dict[str, Any]] = []
     if STORE not in there:
         keys = {"AWS_ACCESS_KEY_ID": secrets.token_hex(10), "AWS_SECRET_ACCESS_KEY": secrets.token_urlsafe(30)}
@@ -34,7 +34,7 @@ def make_secrets(cluster: Kubectl) -> list[str]:
                  f"*.rapt-kafka-brokers.{cluster.namespace}.svc", "localhost")  # fmt: skip
         ca, broker = certificates(names)
         made += [secret(CA, {"ca.crt": ca}), secret(SERVER, {"broker.pem": broker})]
-    made += [secret(user, {"password": secrets.token_urlsafe(24)}) for user in (*USERS, ADMIN) if user not in there]
+    made += [secret(user, {"password": secrets.token_urlsafe(24)}) for user in USERS if user not in there]
     if made:
         cluster.apply(*made)
     return [one["metadata"]["name"] for one in made]

@@ -14,7 +14,7 @@ EVENTS = 5
 def reasons(cluster: Kubectl) -> list[str]:
     """One line a pod that is not ready and one a recent warning; empty when all is well."""
     found = []
-    for pod in cluster.get("pods")["items"]:
+    for pod in cluster.items("pods"):
         if pod["status"].get("phase") == "Succeeded":
             continue
         name = pod["metadata"]["name"]
@@ -26,7 +26,7 @@ def reasons(cluster: Kubectl) -> list[str]:
         for container in (*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])):
             if not container.get("ready") and (why := _why(cluster, name, container)):
                 found.append(f"pod {name}, {container['name']}: {why}")
-    warnings = [one for one in cluster.get("events")["items"] if one.get("type") == "Warning"]
+    warnings = [one for one in cluster.items("events") if one.get("type") == "Warning"]
     warnings.sort(key=lambda one: str(one.get("lastTimestamp") or one.get("eventTime") or ""))
     for one in warnings[-EVENTS:]:
         about = one["involvedObject"]

@@ -21,6 +21,7 @@ def create(
     context: Context = "",
     overlay: Annotated[str, typer.Option(help="Folder in manifests/overlays with what is needed underneath.")] = "kind",
     values: Annotated[list[Path] | None, typer.Option(help="Values files for the chart.", exists=True)] = None,
+    json: JsonFlag = False,
 ) -> None:
     """Make the cluster, the images, what is needed underneath, and install the chart; what is there is kept."""
     from rapt.cluster.create import Plan
@@ -28,7 +29,10 @@ def create(
 
     plan = Plan(name, context, overlay, tuple(values or ()))
     make(plan, note)
-    print(f"installed on {plan.cluster.context}; next: rapt cluster publish, then rapt cluster wait")
+    if json:
+        print_json({"context": plan.cluster.context, "namespace": plan.cluster.namespace})
+    else:
+        print(f"installed on {plan.cluster.context}; next: rapt cluster publish, then rapt cluster wait")
 
 
 @group.command()
@@ -36,6 +40,7 @@ def publish(
     digest: Annotated[str, typer.Argument(help="Digest of a model of this machine; empty: the newest.")] = "",
     name: Name = "rapt",
     context: Context = "",
+    json: JsonFlag = False,
 ) -> None:
     """Copy a model from this machine's store to the cluster's, where it is served at once."""
     from rapt import settings, stack
@@ -44,16 +49,23 @@ def publish(
     from wire.objects import ObjectStore
 
     with stack.ensure_up(settings.load()) as environment:
-        print(copy(Plan(name, context).cluster, ObjectStore.from_env(environment), digest))
+        published = copy(Plan(name, context).cluster, ObjectStore.from_env(environment), digest)
+    if json:
+        print_json({"digest": published})
+    else:
+        print(published)
 
 
 @group.command()
-def wait(name: Name = "rapt", context: Context = "") -> None:
+def wait(name: Name = "rapt", context: Context = "", json: JsonFlag = False) -> None:
     """Wait until predictor, transformer and explainer are ready; tell why when they are not in 5 minutes."""
     from rapt.cluster.create import Plan, wait_ready
 
     wait_ready(Plan(name, context).cluster)
-    print("ready: kubectl -n rapt port-forward service/interest-transformer 8080:80")
+    if json:
+        print_json({"ready": True})
+    else:
+        print("ready: kubectl -n rapt port-forward service/interest-transformer 8080:80")
 
 
 @group.command()
@@ -72,9 +84,12 @@ def doctor(name: Name = "rapt", context: Context = "", json: JsonFlag = False) -
 
 
 @group.command()
-def delete(name: Name = "rapt", context: Context = "") -> None:
+def delete(name: Name = "rapt", context: Context = "", json: JsonFlag = False) -> None:
     """Delete the kind cluster; with --context uninstall Rapt there, its data included."""
     from rapt.cluster.create import Plan
     from rapt.cluster.create import delete as remove
 
-    remove(Plan(name, context))
+    plan = Plan(name, context)
+    remove(plan)
+    if json:
+        print_json({"deleted": plan.cluster.context})

@@ -1,0 +1,171 @@
+{{/* No chart version among the labels: KServe copies them to pods, and every upgrade would restart all pods. */}}
+{{- define "rapt.labels" -}}
+app.kubernetes.io/name: rapt
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/part-of: rapt
+{{- end }}
+
+{{/* Takes {root, component}. */}}
+{{- define "rapt.selector" -}}
+{app.kubernetes.io/instance: {{ .root.Release.Name }}, app.kubernetes.io/component: {{ .component }}}
+{{- end }}
+
+{{- define "rapt.restricted" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+runAsNonRoot: true
+capabilities: {drop: [ALL]}
+{{- end }}
+
+{{/* Takes {root, component}: the fields of KServe's component and of its pod, but for containers and volumes. */}}
+{{- define "rapt.component" -}}
+{{- $values := .root.Values -}}
+{{- $own := get $values .component -}}
+{{- if gt (int $own.minReplicas) (int $own.maxReplicas) }}
+{{- fail (printf "%s.minReplicas is %v, over maxReplicas %v" .component $own.minReplicas $own.maxReplicas) }}
+{{- end -}}
+labels:
+  {{- include "rapt.labels" .root | nindent 2 }}
+  app.kubernetes.io/component: {{ .component }}
+annotations:
+  serving.kserve.io/autoscalerClass: {{ ternary "hpa" "none" (gt (int $own.maxReplicas) (int $own.minReplicas)) }}
+  {{- with $values.podAnnotations }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+minReplicas: {{ $own.minReplicas }}
+maxReplicas: {{ $own.maxReplicas }}
+scaleMetric: {{ $own.scaleMetric }}
+scaleTarget: {{ $own.scaleTarget }}
+deploymentStrategy: {type: RollingUpdate, rollingUpdate: {maxUnavailable: 0, maxSurge: 1}}
+serviceAccountName: {{ .root.Release.Name }}
+automountServiceAccountToken: false
+enableServiceLinks: false
+# Beyond delay and grace: the last exposures (10 s), or the last checkpoint (8 s).
+terminationGracePeriodSeconds: {{ add $values.shutdown.delaySeconds $values.shutdown.graceSeconds 20 }}
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 10001
+  runAsGroup: 10001
+  fsGroup: 10001
+  seccompProfile: {type: RuntimeDefault}
+{{- with $values.images.pullSecrets }}
+imagePullSecrets: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $values.nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $values.tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $values.affinity }}
+affinity: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- if $values.topologySpread }}
+topologySpreadConstraints:
+  {{- range list "topology.kubernetes.io/zone" "kubernetes.io/hostname" }}
+  - maxSkew: 1
+    topologyKey: {{ . }}
+    whenUnsatisfiable: ScheduleAnyway
+    labelSelector:
+      matchLabels: {{ include "rapt.selector" $ }}
+    matchLabelKeys: [pod-template-hash]
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Takes {root, component, image}: what every model server's container has. Its first port is the Service's 80. */}}
+{{- define "rapt.server" -}}
+name: kserve-container
+image: {{ .image }}
+imagePullPolicy: {{ .root.Values.images.pullPolicy }}
+ports: [{name: http1, containerPort: 8080, protocol: TCP}, {name: grpc, containerPort: 8081, protocol: TCP}]
+startupProbe: {httpGet: {path: /v2/health/live, port: 8080}, periodSeconds: 1, timeoutSeconds: 2, failureThreshold: 120}
+readinessProbe: {httpGet: {path: /v2/health/ready, port: 8080}, periodSeconds: 2, timeoutSeconds: 2}
+livenessProbe: {httpGet: {path: /v2/health/live, port: 8080}, periodSeconds: 15, timeoutSeconds: 5, failureThreshold: 4}
+# Requests still come until every node has heard that this pod leaves.
+lifecycle: {preStop: {sleep: {seconds: {{ .root.Values.shutdown.delaySeconds }}}}}
+resources: {{- toYaml (get .root.Values .component).resources | nindent 2 }}
+securityContext: {{- include "rapt.restricted" . | nindent 2 }}
+{{- end }}
+
+{{/* Takes {root, component}. */}}
+{{- define "rapt.serverArgs" -}}
+- inference.{{ .component }}
+- --host=0.0.0.0
+- --http_port=8080
+- --grpc_port=8081
+- --workers={{ (get .root.Values .component).workers }}
+- --grace_s={{ .root.Values.shutdown.graceSeconds }}
+{{- end }}
+
+{{- define "rapt.objectStoreEnv" -}}
+{{- with .Values.objectStore -}}
+- {name: RAPT_S3_ENDPOINT, value: {{ .endpoint | quote }}}
+- {name: RAPT_S3_BUCKET, value: {{ .bucket | quote }}}
+- {name: AWS_DEFAULT_REGION, value: {{ .region | quote }}}
+- {name: AWS_ACCESS_KEY_ID, valueFrom: {secretKeyRef: {name: {{ .credentialsSecret }}, key: AWS_ACCESS_KEY_ID}}}
+- {name: AWS_SECRET_ACCESS_KEY, valueFrom: {secretKeyRef: {name: {{ .credentialsSecret }}, key: AWS_SECRET_ACCESS_KEY}}}
+{{- end }}
+{{- end }}
+
+{{/* Takes {root, component}: of the users in kafka.users, the component's. */}}
+{{- define "rapt.kafkaEnv" -}}
+- {name: RAPT_KAFKA_BOOTSTRAP, value: {{ .root.Values.kafka.bootstrap | quote }}}
+- {name: RAPT_KAFKA_SECURITY, value: SASL_SSL}
+- {name: RAPT_KAFKA_USERNAME, value: {{ get .root.Values.kafka.users .component | quote }}}
+- {name: RAPT_KAFKA_PASSWORD_FILE, value: /etc/rapt/kafka/password}
+- {name: RAPT_KAFKA_CA_FILE, value: /etc/rapt/kafka/ca.crt}
+{{- end }}
+
+{{/* Takes {root, component}. */}}
+{{- define "rapt.kafkaVolume" -}}
+- name: kafka-{{ .component }}
+  projected:
+    defaultMode: 0440
+    sources:
+      - secret: {name: {{ get .root.Values.kafka.users .component }}, items: [{key: password, path: password}]}
+      - secret: {name: {{ .root.Values.kafka.caSecret }}, items: [{key: ca.crt, path: ca.crt}]}
+{{- end }}
+
+{{/* Takes {root, component, image}: the pod of predictor or explainer, which serve bundles. */}}
+{{- define "rapt.bundleServer" -}}
+containers:
+  - {{- include "rapt.server" . | nindent 4 }}
+    args:
+      {{- include "rapt.serverArgs" . | nindent 6 }}
+      - --model_name=interest
+      {{- with .root.Values.model.digest }}
+      - --model={{ . }}
+      {{- end }}
+    env:
+      - {name: OMP_NUM_THREADS, value: "1"}
+      - {name: RAPT_HOME, value: /cache}
+      {{- include "rapt.objectStoreEnv" .root | nindent 6 }}
+      {{- include "rapt.kafkaEnv" . | nindent 6 }}
+      {{- with (get .root.Values .component).extraEnv }}
+      {{- toYaml . | nindent 6 }}
+      {{- end }}
+    volumeMounts:
+      - {name: kafka-{{ .component }}, mountPath: /etc/rapt/kafka, readOnly: true}
+      - {name: cache, mountPath: /cache}
+      - {name: tmp, mountPath: /tmp}
+volumes:
+  {{- include "rapt.kafkaVolume" . | nindent 2 }}
+  - {name: cache, emptyDir: {sizeLimit: {{ .root.Values.cacheSizeLimit }}}}
+  - {name: tmp, emptyDir: {sizeLimit: 256Mi}}
+{{- end }}
+
+{{/* Takes {peers, ports}. No rule for an empty list: a rule without peers would let everybody through. */}}
+{{- define "rapt.from" -}}
+{{- if .peers -}}
+- from: {{- toYaml .peers | nindent 4 }}
+  ports: {{ .ports | toJson }}
+{{- end }}
+{{- end }}
+
+{{- define "rapt.to" -}}
+{{- if .peers -}}
+- to: {{- toYaml .peers | nindent 4 }}
+  ports: [{port: {{ .port }}}]
+{{- end }}
+{{- end }}

