@@ -102,7 +102,6 @@ def on_kafka(bench: Bench, folder: Path, bundle: Bundle) -> None:
             fresh_ms = freshness(bench, running)
     finally:
         broker.kill()
-    print(f"event to changed prediction on Kafka: {len(fresh_ms)} events, median {np.median(fresh_ms):.1f} ms")
     record(
         "serving",
         [
@@ -187,7 +186,6 @@ def _of_ours(bench: Bench, running: Ours) -> list[Row]:
     """What only ours has: freshness, memory, start, the stream's share."""
     say("ours alone")
     fresh_ms = freshness(bench, running)
-    print(f"event to changed prediction: {len(fresh_ms)} events, median {np.median(fresh_ms):.1f} ms")
     back = bench.load(running.started, V1, bench.plan.saturated_s, asked=bench.asked[:RETURNING])
     pids = [running.process(name).pid for name in (*TIERS, *STREAM)]
     spent = bench.load(running.started, V1, bench.plan.saturated_s, pids=pids)
@@ -213,6 +211,7 @@ def freshness(bench: Bench, running: Ours) -> list[float]:
             found.append(_one_change(running, started.address, (user_id, video_ids[:10]), len(found)))
         load.result()
     running.events.flush(CHANGED_S)
+    print(f"event to changed prediction: {len(found)} events, median {np.median(found):.1f} ms")
     return found
 
 

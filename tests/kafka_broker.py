@@ -5,24 +5,17 @@ The jars (44 MB) are fetched once into the user's cache. Needs Java 17 and Maven
 
 from __future__ import annotations
 
-import datetime
-import hashlib
-import ipaddress
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from kafka.admin import ACL, ACLOperation, ACLPermissionType, KafkaAdminClient, ResourcePattern, ResourceType
 
-from components.runtime import cache_home
+from rapt.cluster.secrets import certificates
+from tests.kept import fetch_jars, kept
 from tests.ports import free_ports
 from wire.kafka.settings import KafkaSettings, Security
 
@@ -96,29 +89,13 @@ def missing_programs() -> str:
 
 def jars() -> Path:
     """The folder with Kafka's jars, fetched when this user does not have those of this POM yet."""
-    cache = cache_home()
-    libs = cache / f"kafka-{hashlib.sha256(POM.encode()).hexdigest()[:16]}"
-    if libs.is_dir():
-        return libs
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache) as folder:
-        (Path(folder) / "pom.xml").write_text(POM)
-        fetched = subprocess.run(
-            ["mvn", "-q", "-B", "dependency:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory=libs"],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-        )
-        if fetched.returncode != 0:
-            raise KafkaMissing(f"Maven cannot fetch Kafka: {(fetched.stdout + fetched.stderr).strip()[-300:]}")
-        try:
-            (Path(folder) / "libs").rename(libs)
-        except OSError:
-            if not libs.is_dir():  # not that another run was faster
-                raise
-    return libs
+
+    def fetch(folder: Path) -> Path:
+        if reason := fetch_jars(POM, folder):
+            raise KafkaMissing(f"Maven cannot fetch Kafka: {reason}")
+        return folder / "libs"
+
+    return kept("kafka", POM, fetch)
 
 
 @dataclass
@@ -224,37 +201,7 @@ class KafkaBroker:
 
 def authority(ca_file: Path, broker_file: Path | None = None) -> None:
     """Write the certificate of a new authority and, signed by it, key and certificate of a broker on 127.0.0.1."""
-    ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"authority {ca_file.parent.name}")])
-    ca = _certificate(ca_name, ca_key.public_key(), ca_name, ca_key, x509.BasicConstraints(ca=True, path_length=None))
-    ca_file.write_bytes(ca.public_bytes(serialization.Encoding.PEM))
-    if broker_file is None:
-        return
-    loopback = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "broker")])
-    certificate = _certificate(name, key.public_key(), ca_name, ca_key, loopback)
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    broker_file.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
-
-
-def _certificate(
-    name: x509.Name,
-    key: ec.EllipticCurvePublicKey,
-    issuer: x509.Name,
-    issuer_key: ec.EllipticCurvePrivateKey,
-    extension: x509.ExtensionType,
-) -> x509.Certificate:
-    now = datetime.datetime.now(datetime.UTC)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(issuer)
-        .public_key(key)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(days=2))
-        .add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
-        .sign(issuer_key, hashes.SHA256())
-    )
+    ca, broker = certificates(("127.0.0.1",), f"authority {ca_file.parent.name}")
+    ca_file.write_text(ca)
+    if broker_file is not None:
+        broker_file.write_text(broker)

@@ -76,7 +76,7 @@ def create(plan: Plan, tell: Tell) -> None:
 
 def delete(plan: Plan) -> None:
     """Delete the kind cluster, or what was installed on another one, with its data."""
-    if plan.kind and not plan.context:
+    if not plan.context:
         run(["kind", "delete", "cluster", "--name", plan.name], deadline_s=120)
         return
     cluster = plan.cluster
@@ -146,9 +146,6 @@ def have_ground(plan: Plan) -> str:
         for one in cluster.items("statefulsets"):
             name = one["metadata"]["name"]
             cluster("rollout", "status", f"statefulset/{name}", f"--timeout={READY_S:g}s", deadline_s=READY_S + 10)
-        for one in cluster.items("jobs"):
-            job = f"job/{one['metadata']['name']}"
-            cluster("wait", job, "--for=condition=complete", f"--timeout={READY_S:g}s", deadline_s=READY_S + 10)
     return "are ready"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import datetime
+import ipaddress
 import secrets
 from collections.abc import Sequence
 from typing import Any
@@ -47,16 +48,18 @@ def secret(name: str, values: dict[str, str]) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "labels": labels}, "data": data}
 
 
-def certificates(names: Sequence[str]) -> tuple[str, str]:
-    """An authority's certificate and, signed by it, a broker's key and certificate for these DNS names, as PEM.
+def certificates(names: Sequence[str], authority: str = "rapt cluster authority") -> tuple[str, str]:
+    """An authority's certificate and, signed by it, a broker's key and certificate for these names, as PEM.
+
+    A name is one of DNS or an IP address.
 
     The authority's key is thrown away: nobody can sign with it later; to renew, make both anew.
     """
     ca_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "rapt cluster authority")])
+    ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, authority)])
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "rapt-kafka")])
     ca = _certificate(ca_name, ca_key, ca_name, ca_key, x509.BasicConstraints(ca=True, path_length=0))
-    own = _certificate(name, key, ca_name, ca_key, x509.SubjectAlternativeName([x509.DNSName(one) for one in names]))
+    own = _certificate(name, key, ca_name, ca_key, x509.SubjectAlternativeName([_general(one) for one in names]))
     form, hidden = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     private = key.private_bytes(serialization.Encoding.PEM, form, hidden)
     return _pem(ca), private.decode() + _pem(own)
@@ -81,6 +84,13 @@ def _certificate(
         .add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
         .sign(issuer_key, hashes.SHA256())
     )
+
+
+def _general(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
 
 
 def _pem(certificate: x509.Certificate) -> str:

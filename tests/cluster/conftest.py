@@ -6,7 +6,6 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -23,16 +22,15 @@ def plan(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) 
     """Where to install: RAPT_TEST_CLUSTER=current takes the context that kubectl is on."""
     if missing := [name for name in NEEDED if shutil.which(name) is None]:
         pytest.skip(f"a cluster needs {', '.join(missing)} on PATH")
-    values = (Path(__file__).parent / "values.yaml",)
     if os.environ.get("RAPT_TEST_CLUSTER") == "current":
         context = run(["kubectl", "config", "current-context"], deadline_s=10).strip()
-        yield Plan(context=context, values=values)
+        yield Plan(context=context)
         return
     name = f"rapt-test-{os.getpid()}"
     kept = os.environ.get("KUBECONFIG")
     os.environ["KUBECONFIG"] = str(tmp_path_factory.mktemp("kube") / "config")
     try:
-        yield Plan(name=name, values=values)
+        yield Plan(name=name)
     finally:
         run(["kind", "delete", "cluster", "--name", name], deadline_s=120)
         os.environ.pop("KUBECONFIG")

