@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.contract.relay import relay_in_one_piece
 from tests.contract.streams import Stream, reading, take, writing
 from tests.kafka_broker import STRANGER, authority
 from wire.errors import KafkaDenied, KafkaUnavailable, UnknownTopic
@@ -35,6 +36,16 @@ def test_a_wrong_password_is_denied(secure_kafka: Stream, client: Client, openin
         opening(settings, client)
     assert time.monotonic() - began < PROMPT_S
     assert "another password" not in str(denied.value)
+
+
+def test_a_refusal_is_heard_when_the_end_comes_with_it(
+    secure_kafka: Stream, client: Client, opening: Opening, tmp_path: Path
+) -> None:
+    (tmp_path / "password").write_text("another password")
+    with relay_in_one_piece(secure_kafka.settings.bootstrap) as bootstrap:
+        settings = replace(secure_kafka.settings, bootstrap=bootstrap, password_file=str(tmp_path / "password"))
+        with pytest.raises(KafkaDenied, match="does not accept user 'rapt'"):
+            opening(settings, client)
 
 
 def test_an_unknown_user_is_denied(secure_kafka: Stream, client: Client, opening: Opening) -> None:

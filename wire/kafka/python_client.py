@@ -115,6 +115,11 @@ class _Manager(KafkaConnectionManager):  # type: ignore[misc]
             connection.init_future.add_errback(self._hear)
         return connection
 
+    async def _build_transport(self, *args: Any, **options: Any) -> Any:
+        transport = await super()._build_transport(*args, **options)
+        transport._sock_recv = partial(_before_the_end, transport._sock_recv)
+        return transport
+
     def _hear(self, error: Exception) -> None:
         self._failed[:] = [error]
         reason = denied(self._settings, error)
@@ -122,6 +127,16 @@ class _Manager(KafkaConnectionManager):  # type: ignore[misc]
             self._refusal.heard(reason)
             if not self.bootstrapped:
                 self.closed = True
+
+
+def _before_the_end(receive: Callable[[], tuple[bytes, Exception | None]]) -> tuple[bytes, Exception | None]:
+    """What came before a connection's end, and the end only at the next call.
+
+    kafka-python 3.0.12 drops what it received together with the end, so a broker's refusal, which is followed by
+    the end at once, was heard or not by chance.
+    """
+    received, error = receive()
+    return received, None if received else error
 
 
 def _client(
