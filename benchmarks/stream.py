@@ -126,9 +126,7 @@ def fill(broker: KafkaBroker, events: int) -> None:
 
 def feeder_rate(broker: KafkaBroker, state: Path, store: dict[str, str], events: int) -> float:
     """Records a second from the feeder's first look at them to the last, by its own status."""
-    objects = ObjectStore.from_env(store)
-    for key in list(objects.list("state/")):
-        objects.delete(key)
+    forget_checkpoints(ObjectStore.from_env(store))
     port = free_ports()
     settings = {
         **store,
@@ -208,6 +206,8 @@ def by_viewers(store: ObjectStore, shared: Path, most: int) -> list[Row]:
 
 def state_costs(store: ObjectStore, folder: Path, viewers: int) -> Costs:
     """Bytes a viewer, seconds to checkpoint and to restore them all, and microseconds to read one at random."""
+    forget_checkpoints(store)
+    folder.mkdir()
     writer = filled(SlabWriter(create(folder, Layout(viewers)), PARTITIONS), viewers)
     begun = time.perf_counter()
     checkpointer = Checkpointer(writer, store, interval_s=3600)
@@ -238,6 +238,12 @@ def state_costs(store: ObjectStore, folder: Path, viewers: int) -> Costs:
     shutil.rmtree(folder)
     low, middle, high = (float(value) * 1e6 for value in np.percentile(took, [10, 50, 99]))
     return Costs(bytes_per_viewer, checkpoint_s, restore_s, (low, middle, high))
+
+
+def forget_checkpoints(store: ObjectStore) -> None:
+    """Delete those of the measurement before."""
+    for key in list(store.list("state/")):
+        store.delete(key)
 
 
 def filled(writer: SlabWriter, viewers: int) -> SlabWriter:

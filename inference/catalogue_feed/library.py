@@ -31,7 +31,7 @@ class Library:
 
     def put(self, video: Video) -> None:
         """Keep a video whose `uri` lies in the store; the one of that id before it is replaced."""
-        self.store.put_bytes(_video_key(video.video_id), msgspec.json.encode(video))
+        self.store.put_bytes(video_key(video.video_id), msgspec.json.encode(video))
 
     def videos(self) -> Iterator[Video]:
         """Every video, each as it is when its turn comes; a damaged record is told and passed over."""
@@ -60,7 +60,8 @@ class Library:
                 return None
 
 
-def _video_key(video_id: str) -> str:
+def video_key(video_id: str) -> str:
+    """Where the record of a video lies."""
     return f"{PREFIX}/videos/{sha256(video_id.encode()).hexdigest()}.json"
 
 

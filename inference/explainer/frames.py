@@ -5,12 +5,11 @@ from __future__ import annotations
 import tempfile
 import threading
 from functools import lru_cache, partial
-from hashlib import sha256
 from pathlib import Path
 
 import msgspec
 
-from inference.catalogue_feed.library import PREFIX
+from inference.catalogue_feed.library import video_key
 from interest.bundle import Bundle
 from interest.catalog import VIDEOS, read_jsonl
 from interest.errors import InvalidVideo
@@ -65,9 +64,8 @@ class Frames:
     def _uri(self, video_id: str) -> str:
         if video_id in self._trained_on:
             return self._trained_on[video_id]
-        key = f"{PREFIX}/videos/{sha256(video_id.encode()).hexdigest()}.json"
         try:
-            return msgspec.json.decode(self.store.get_bytes(key), type=Video).uri
+            return msgspec.json.decode(self.store.get_bytes(video_key(video_id)), type=Video).uri
         except (ObjectNotFound, msgspec.DecodeError) as error:
             raise NoPictures("the video is in no catalogue") from error
 
