@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xxhash
@@ -155,21 +156,28 @@ def groups(sizes: Sequence[int]) -> list[list[int]]:
 
 def joined(states: Sequence[ViewerState]) -> ViewerState:
     """Encodings of single viewers as one batch; what is padded is not visible."""
-    most = max(state.keys.shape[2] for state in states)
+    lengths = [state.keys.shape[2] for state in states]
+    if len(set(lengths)) == 1:
+        return ViewerState(*map(np.concatenate, zip(*states, strict=True)))
+    most = max(lengths)
 
-    def wide(column: NDArray[np.generic]) -> NDArray[np.generic]:
-        return np.pad(column, ((0, 0), (0, 0), (0, most - column.shape[2]), *((0, 0),) * (column.ndim - 3)))
+    def wide(columns: Sequence[NDArray[Any]]) -> NDArray[Any]:
+        _, middle, _, *rest = columns[0].shape
+        made = np.zeros((len(columns), middle, most, *rest), columns[0].dtype)
+        for place, (column, length) in enumerate(zip(columns, lengths, strict=True)):
+            made[place, :, :length] = column[0]
+        return made
 
-    return ViewerState(
-        np.concatenate([state.last for state in states]),
-        *(np.concatenate([wide(state[column]) for state in states]) for column in range(1, 4)),
-    )
+    last, *columns = zip(*states, strict=True)
+    return ViewerState(np.concatenate(last), *map(wide, columns))
 
 
 def padded(rows: Sequence[Ints], fill: int) -> Ints:
     """Rows of different lengths as one array [B, N]."""
-    most = max(len(one) for one in rows)
-    return np.stack([np.pad(one, (0, most - len(one)), constant_values=fill) for one in rows])
+    made = np.full((len(rows), max(map(len, rows))), fill, np.int64)
+    for place, row in enumerate(rows):
+        made[place, : len(row)] = row
+    return made
 
 
 def _last_ms(ask: Ask) -> int:

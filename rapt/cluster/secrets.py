@@ -6,13 +6,13 @@ import base64
 import datetime
 import ipaddress
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from rapt.cluster.programs import Kubectl
 
@@ -21,6 +21,8 @@ USERS = ("feeder", "transformer", "predictor", "explainer", "catalogue-feed", "g
 CA, SERVER = "rapt-cluster-ca-cert", "rapt-kafka-server"
 STORE = "object-store-credentials"
 VALID_DAYS = 365
+USAGES = ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement",
+          "key_cert_sign", "crl_sign", "encipher_only", "decipher_only")  # fmt: skip
 
 
 def make_secrets(cluster: Kubectl) -> list[str]:
@@ -58,8 +60,28 @@ def certificates(names: Sequence[str], authority: str = "rapt cluster authority"
     ca_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, authority)])
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "rapt-kafka")])
-    ca = _certificate(ca_name, ca_key, ca_name, ca_key, x509.BasicConstraints(ca=True, path_length=0))
-    own = _certificate(name, key, ca_name, ca_key, x509.SubjectAlternativeName([_general(one) for one in names]))
+    ca = _certificate(
+        ca_name,
+        ca_key,
+        ca_name,
+        ca_key,
+        {
+            x509.BasicConstraints(ca=True, path_length=0): True,
+            _usage(key_cert_sign=True, crl_sign=True): True,
+        },
+    )
+    own = _certificate(
+        name,
+        key,
+        ca_name,
+        ca_key,
+        {
+            x509.SubjectAlternativeName([_general(one) for one in names]): False,
+            x509.BasicConstraints(ca=False, path_length=None): True,
+            _usage(digital_signature=True): True,
+            x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]): False,
+        },
+    )
     form, hidden = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     private = key.private_bytes(serialization.Encoding.PEM, form, hidden)
     return _pem(ca), private.decode() + _pem(own)
@@ -70,10 +92,11 @@ def _certificate(
     key: ec.EllipticCurvePrivateKey,
     issuer: x509.Name,
     issuer_key: ec.EllipticCurvePrivateKey,
-    extension: x509.ExtensionType,
+    extensions: Mapping[x509.ExtensionType, bool],
 ) -> x509.Certificate:
+    """With `extensions`, each critical or not, and whose key it is and signed it: strict checks ask for that."""
     now = datetime.datetime.now(datetime.UTC)
-    return (
+    builder = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(issuer)
@@ -81,9 +104,16 @@ def _certificate(
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(hours=1))
         .not_valid_after(now + datetime.timedelta(days=VALID_DAYS))
-        .add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
-        .sign(issuer_key, hashes.SHA256())
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
     )
+    for extension, critical in extensions.items():
+        builder = builder.add_extension(extension, critical=critical)
+    return builder.sign(issuer_key, hashes.SHA256())
+
+
+def _usage(**wanted: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(**dict.fromkeys(USAGES, False) | wanted)
 
 
 def _general(name: str) -> x509.GeneralName:

@@ -29,8 +29,9 @@ from kafka.admin import (
 )
 from kafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
-ITERATIONS = 4096
-PAUSE_S, RETRY_S = 30.0, 1.0
+ITERATIONS = (4096, 4097)
+"""In turns, so that what the broker describes tells whether it has taken up the last change."""
+PAUSE_S, RETRY_S, SETTLE_S = 30.0, 1.0, 0.1
 EVERY_RIGHT = ACLFilter(
     None,
     None,
@@ -43,14 +44,16 @@ EVERY_RIGHT = ACLFilter(
 def main() -> None:
     bootstrap, topics, passwords, ready = sys.argv[1:]
     signal.signal(signal.SIGTERM, stop)
-    given: dict[str, str] = {}
+    given: dict[str, tuple[str, int]] = {}
     while True:
         try:
             admin = KafkaAdminClient(bootstrap_servers=bootstrap)
             try:
+                users = read(Path(topics) / "users.yaml")
                 have_topics(admin, read(Path(topics) / "topics.yaml"))
-                have_rights(admin, read(Path(topics) / "users.yaml"))
-                have_passwords(admin, read(Path(topics) / "users.yaml"), Path(passwords), given)
+                # What is acknowledged is not in force yet: that is seen when a look finds nothing left to change.
+                while not (have_rights(admin, users) and have_passwords(admin, users, Path(passwords), given)):
+                    time.sleep(SETTLE_S)
             finally:
                 admin.close()
         except KafkaError as error:
@@ -82,8 +85,8 @@ def have_topics(admin: KafkaAdminClient, topics: list[dict[str, Any]]) -> None:
         print(f"topic {answer['name']}", flush=True)
 
 
-def have_rights(admin: KafkaAdminClient, users: list[dict[str, Any]]) -> None:
-    """Give the users' rights, and take back all others."""
+def have_rights(admin: KafkaAdminClient, users: list[dict[str, Any]]) -> bool:
+    """Give the users' rights, and take back all others; whether there was nothing to do."""
     wanted = {
         ACL(
             f"User:{user['metadata']['name']}",
@@ -107,21 +110,32 @@ def have_rights(admin: KafkaAdminClient, users: list[dict[str, Any]]) -> None:
     for sign, changed in (("+", missing), ("-", surplus)):
         for line in sorted(f"{a.principal} {a.operation.name} {a.resource_pattern.resource_name}" for a in changed):
             print(f"right {sign} {line}", flush=True)
+    return not missing and not surplus
 
 
 def have_passwords(
-    admin: KafkaAdminClient, users: list[dict[str, Any]], passwords: Path, given: dict[str, str]
-) -> None:
-    """Set the passwords that are not those of `given`, and note them there."""
+    admin: KafkaAdminClient, users: list[dict[str, Any]], passwords: Path, given: dict[str, tuple[str, int]]
+) -> bool:
+    """Set the passwords unless they are in force, and note them in `given`; whether there was nothing to do."""
     names = [user["metadata"]["name"] for user in users]
     now = {name: (passwords / name).read_text(encoding="utf-8").rstrip("\r\n") for name in names}
-    changed = {name: password for name, password in now.items() if given.get(name) != password}
+    described = {
+        name: info["iterations"]
+        for name, one in admin.describe_user_scram_credentials().items()
+        for info in one["credential_infos"]
+        if info["mechanism"] == ScramMechanism.SCRAM_SHA_512
+    }
+    changed = {
+        name: (password, ITERATIONS[described.get(name) == ITERATIONS[0]])
+        for name, password in now.items()
+        if given.get(name) != (password, described.get(name))
+    }
     if not changed:
-        return
+        return True
     answers = admin.alter_user_scram_credentials(
         [
-            UserScramCredentialUpsertion(name, ScramMechanism.SCRAM_SHA_512, password, iterations=ITERATIONS)
-            for name, password in changed.items()
+            UserScramCredentialUpsertion(name, ScramMechanism.SCRAM_SHA_512, password, iterations=iterations)
+            for name, (password, iterations) in changed.items()
         ]
     )
     for name, failure in answers.items():
@@ -129,6 +143,7 @@ def have_passwords(
             raise KafkaError(f"password of {name}: {failure}")
         given[name] = changed[name]
         print(f"password {name}", flush=True)
+    return False
 
 
 def raise_from(error: Any) -> None:
