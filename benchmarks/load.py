@@ -70,7 +70,7 @@ class Connection:
         """Begin anew."""
         self.socket = socket.create_connection(self.address, timeout=PATIENCE_S)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.parser, self.complete = httptools.HttpResponseParser(self), False
+        self.parser, self.complete, self.kept = httptools.HttpResponseParser(self), False, True
 
     def close(self) -> None:
         """The last call."""
@@ -96,15 +96,15 @@ class Connection:
         if not self.complete:
             return None
         status: int = self.parser.get_status_code()
-        if not self.parser.should_keep_alive():
+        if not self.kept:
             self.socket.close()
             self.connect()
         self.parser = httptools.HttpResponseParser(self)
         return status
 
     def on_message_complete(self) -> None:
-        """The parser's call."""
-        self.complete = True
+        """The parser's call: only now does it know whether the connection stays."""
+        self.complete, self.kept = True, self.parser.should_keep_alive()
 
 
 class Tally:

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file, save_file
 
 from interest.errors import InvalidBundle
 
-FORMAT = "rapt.bundle/2"
+FORMAT = "rapt.bundle/3"
 MANIFEST = "manifest.json"
 GRAPHS = ("viewer_encoder", "item_encoder", "scorer", "content_video", "content_audio", "content_text")
 REQUIRED = (

@@ -46,7 +46,7 @@ def explain(predictions: Predictions, candidate: int, *, history: int, viewer: i
     """
     terms = dict(zip(TERMS, predictions.contributions[viewer, candidate].tolist(), strict=True))
     size = np.abs([terms[name] for name in MODALITIES]) + 1e-9
-    attention = predictions.attention[viewer, :, candidate, : history + 1]
+    attention = predictions.attention[viewer, candidate, :, : history + 1]
     weight = (size / size.sum()) @ attention
     order = np.argsort(-weight[1:], kind="stable")
     return Explanation(

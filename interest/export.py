@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from interest.history import HISTORY
 from interest.models.content_model import ContentEncoders
-from interest.models.fusion_predictor import FusionPredictor, Items, ViewerState
+from interest.models.fusion_predictor import FusionPredictor
 from interest.models.names import MODALITIES
 from interest.models.video_encoder import PretrainedVideoEncoder, VideoEncoder
 
@@ -50,34 +50,61 @@ class _VideoGraph(_ContentGraph):
 
 
 class _ViewerGraph(nn.Module):
+    """History to (last [B, 1, D], states [B, L + 1, D], visible bool [B, 1, L + 1])."""
+
     def __init__(self, fusion: FusionPredictor) -> None:
         super().__init__()
         self.fusion = fusion
 
-    def forward(self, token: Tensor, kind: Tensor, outcome: Tensor, length: Tensor) -> ViewerState:
-        return self.fusion.encode_viewer(token, kind, outcome, length)
+    def forward(self, token: Tensor, kind: Tensor, outcome: Tensor, length: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        states = self.fusion.sequence(token, kind, outcome)
+        n, d = states.shape[1:]
+        last = states.gather(1, length[..., None].expand(-1, -1, d))
+        return last, states, torch.arange(n) <= length[..., None]
 
 
 class _ItemGraph(nn.Module):
+    """Content to (token, query [V, M, D], value [V, M, D], appeal).
+
+    Keys and values are linear in a viewer's states s, so what they are multiplied with can take up their weights:
+    q (K s) is (K' q) s, once a video in place of once a request, and a state is all that is kept of a viewer. The
+    keys' bias adds the same to each past event, which the softmax does not see; the values' goes into the appeal.
+    """
+
     def __init__(self, fusion: FusionPredictor) -> None:
         super().__init__()
         self.fusion = fusion
 
     def forward(self, content: Tensor, log_length: Tensor) -> tuple[Tensor, ...]:
-        return tuple(self.fusion.items(content, log_length)[1:])
+        fusion, c = self.fusion, self.fusion.config
+        items = fusion.items(content, log_length)
+        m = len(MODALITIES)
+        keys = fusion.keys.weight.view(m, c.key, c.state) / c.key**0.5
+        values = fusion.values.weight.view(m, c.content, c.state) / c.content**0.5
+        bias = fusion.values.bias.view(m, c.content) / c.content**0.5
+        query = torch.einsum("vmk,mkd->vmd", items.query, keys)
+        value = torch.einsum("vmc,mcd->vmd", content, values)
+        appeal = torch.cat([items.appeal[:, :1], items.appeal[:, 1:] + (content * bias).sum(-1)], dim=1)
+        return items.token, query, value, appeal
 
 
 class _ScorerGraph(nn.Module):
+    """As `FusionPredictor.score` with what `_ViewerGraph` and `_ItemGraph` give; `attention` is [B, N * M, L + 1]."""
+
     def __init__(self, fusion: FusionPredictor) -> None:
         super().__init__()
         self.fusion = fusion
 
     def forward(
-        self, last: Tensor, keys: Tensor, values: Tensor, visible: Tensor, now: Tensor,
-        content: Tensor, query: Tensor, appeal: Tensor, position: Tensor,
+        self, last: Tensor, states: Tensor, visible: Tensor, now: Tensor,
+        content: Tensor, query: Tensor, value: Tensor, appeal: Tensor, position: Tensor,
     ) -> tuple[Tensor, ...]:  # fmt: skip
-        state = ViewerState(last, keys, values, visible)
-        scores = self.fusion.score(state, now, Items(content, content, query, appeal), position)
+        moment, taste = self.fusion.moment(last, now)
+        hidden = torch.where(visible, 0.0, float("-inf"))
+        attention = (query.flatten(1, 2) @ states.transpose(1, 2) + hidden).softmax(-1)
+        recalled = (attention @ states).view_as(value)
+        match = (taste * content + recalled * value).sum(-1)
+        scores = self.fusion.judge(moment, match, appeal, position, attention)
         return scores.probability, scores.logit, scores.contributions, scores.attention
 
 
@@ -111,24 +138,24 @@ def export_graphs(
 def _export_fusion(folder: Path, fusion: FusionPredictor) -> None:
     c, m = fusion.config, len(MODALITIES)
     videos = (torch.randn(3, m, c.content), torch.randn(3))
-    _export(_ItemGraph(fusion), videos, ["content", "log_length"], ["token", "query", "appeal"],
+    _export(_ItemGraph(fusion), videos, ["content", "log_length"], ["token", "query", "value", "appeal"],
             {"content": {0: "V"}, "log_length": {0: "V"}}, folder / "item_encoder.onnx")  # fmt: skip
     past = (
         torch.randn(2, HISTORY, c.state), torch.randint(0, 4, (2, HISTORY)), torch.randn(2, HISTORY, 4),
         torch.tensor([[HISTORY], [3]]),
     )  # fmt: skip
-    names = ["token", "kind", "outcome", "length"]
-    states = list(ViewerState._fields)
+    names, states = ["token", "kind", "outcome", "length"], ["last", "states", "visible"]
     axes = {name: {0: "B", 1: "L"} for name in names[:3]} | {"length": {0: "B"}}
-    _export(_ViewerGraph(fusion), past, names, states, axes, folder / "viewer_encoder.onnx")
+    viewer = _ViewerGraph(fusion)
+    _export(viewer, past, names, states, axes, folder / "viewer_encoder.onnx")
     with torch.no_grad():
-        state = fusion.encode_viewer(*past)
+        state = viewer(*past)
     candidates = (
-        torch.randn(2, 1, 2), torch.randn(2, 7, m, c.content), torch.randn(2, 7, m, c.key), torch.randn(2, 7, 1 + m),
-        torch.randint(1, 6, (2, 7)),
+        torch.randn(2, 1, 2), torch.randn(2, 7, m, c.content), torch.randn(2, 7, m, c.state),
+        torch.randn(2, 7, m, c.state), torch.randn(2, 7, 1 + m), torch.randint(1, 6, (2, 7)),
     )  # fmt: skip
-    names = ["now", "content", "query", "appeal", "position"]
-    axes = {"last": {0: "B"}, "now": {0: "B"}} | {name: {0: "B", 2: "H"} for name in ("keys", "values", "visible")}
+    names = ["now", "content", "query", "value", "appeal", "position"]
+    axes = {"last": {0: "B"}, "now": {0: "B"}, "states": {0: "B", 1: "H"}, "visible": {0: "B", 2: "H"}}
     axes |= {name: {0: "B", 1: "N"} for name in names[1:]}
     _export(_ScorerGraph(fusion), (*state, *candidates), [*states, *names],
             ["probability", "logit", "contributions", "attention"], axes, folder / "scorer.onnx")  # fmt: skip

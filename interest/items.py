@@ -27,13 +27,14 @@ SPARE = 64
 class Items(NamedTuple):
     """Arrays by row of the catalogue; row -1 stands for every video that the model does not know.
 
-    `content` [V, M, C], `token` [V, D], `query` [V, M, K], `appeal` [V, 1 + M], `duration_s` [V]: see
-    `fusion_predictor.Items`.
+    `content` [V, M, C], `token` [V, D], `query` and `value` [V, M, D], `appeal` [V, 1 + M], `duration_s` [V]: see
+    `fusion_predictor.Items`, and `export` for the form that queries and values have here.
     """
 
     content: Floats
     token: Floats
     query: Floats
+    value: Floats
     appeal: Floats
     duration_s: NDArray[np.float64]
 
@@ -97,8 +98,8 @@ class Catalogue:
             self._encoder.run(None, {name: values[i : i + CHUNK] for name, values in inputs.items()})
             for i in range(0, len(content), CHUNK)
         ]
-        token, query, appeal = (np.concatenate(column) for column in zip(*parts, strict=True))
-        return Items(content, token, query, appeal, duration_s)
+        token, query, value, appeal = (np.concatenate(column) for column in zip(*parts, strict=True))
+        return Items(content, token, query, value, appeal, duration_s)
 
     def _make_room(self, rows: int) -> None:
         """Have arrays for that many rows and the unknown one behind them."""

@@ -22,7 +22,7 @@ Ints = NDArray[np.int64]
 @dataclass(frozen=True)
 class Predictions:
     """For B viewers and N candidates: `probability` [B, N], `logit` [B, N], `contributions` [B, N, 5] in the order
-    of `fusion_predictor.TERMS`, `attention` [B, M, N, L + 1] over the start token and the past events."""
+    of `fusion_predictor.TERMS`, `attention` [B, N, M, L + 1] over the start token and the past events."""
 
     probability: Floats
     logit: Floats
@@ -31,12 +31,11 @@ class Predictions:
 
 
 class ViewerState(NamedTuple):
-    """B viewers' pasts, encoded: `last` [B, 1, D], `keys` [B, M, L + 1, K], `values` [B, M, L + 1, C],
+    """B viewers' pasts, encoded: `last` [B, 1, D], `states` [B, L + 1, D] after the start token and each event,
     `visible` bool [B, 1, L + 1]. It depends on the history alone, so it can be kept while that stays."""
 
     last: Floats
-    keys: Floats
-    values: Floats
+    states: Floats
     visible: NDArray[np.bool_]
 
 
@@ -78,7 +77,12 @@ class Scorer:
         self, state: ViewerState, now: Floats, items: Items, candidates: Ints, position: Ints
     ) -> Predictions:
         """As `score`, with candidates out of `items`, which need not be the catalogue's."""
-        return Predictions(*self._scorer.run(None, _scored(state, now, items, candidates, position)))
+        probability, logit, contributions, attention = self._scorer.run(
+            None, _scored(state, now, items, candidates, position)
+        )
+        modalities = items.query.shape[1]
+        by_modality = attention.reshape(*candidates.shape, modalities, attention.shape[-1])
+        return Predictions(probability, logit, contributions, by_modality)
 
     def probability(self, state: ViewerState, now: Floats, candidates: Ints, position: Ints) -> Floats:
         """As `score`, and nothing but the probabilities [B, N]."""
@@ -92,6 +96,7 @@ def _scored(state: ViewerState, now: Floats, items: Items, candidates: Ints, pos
         "now": now,
         "content": items.content[candidates],
         "query": items.query[candidates],
+        "value": items.value[candidates],
         "appeal": items.appeal[candidates],
         "position": position,
     }

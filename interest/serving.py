@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import xxhash
@@ -19,9 +18,9 @@ Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
 KEPT_VIEWERS = 256
-"""Encodings that are kept; each takes about 120 kB."""
-LARGEST_PASS = 16
-"""Requests that share a pass at most."""
+"""Encodings that are kept; each takes about 26 kB."""
+LARGEST_PASS = 4
+"""Requests that share a pass at most: with more, what passes from node to node of a graph leaves the core's cache."""
 PADDING = 1.25
 """A pass may be this much larger than what was asked for."""
 
@@ -112,12 +111,9 @@ class BatchScorer:
             outcome[number, :length] = outcomes(one, duration_s[one.video])
         state = self.scorer.encode_all(video=video, kind=kind, outcome=outcome, length=np.array(lengths)[:, None])
         return [
-            ViewerState(
-                state.last[i : i + 1], state.keys[i : i + 1, :, : n + 1], state.values[i : i + 1, :, : n + 1],
-                state.visible[i : i + 1, :, : n + 1],
-            )
+            ViewerState(state.last[i : i + 1], state.states[i : i + 1, : n + 1], state.visible[i : i + 1, :, : n + 1])
             for i, n in enumerate(lengths)
-        ]  # fmt: skip
+        ]
 
     def _score(
         self, group: Sequence[int], asks: Sequence[Ask], states: Sequence[ViewerState], candidates: Sequence[Ints]
@@ -156,20 +152,15 @@ def groups(sizes: Sequence[int]) -> list[list[int]]:
 
 def joined(states: Sequence[ViewerState]) -> ViewerState:
     """Encodings of single viewers as one batch; what is padded is not visible."""
-    lengths = [state.keys.shape[2] for state in states]
+    lengths = [state.states.shape[1] for state in states]
     if len(set(lengths)) == 1:
         return ViewerState(*map(np.concatenate, zip(*states, strict=True)))
     most = max(lengths)
-
-    def wide(columns: Sequence[NDArray[Any]]) -> NDArray[Any]:
-        _, middle, _, *rest = columns[0].shape
-        made = np.zeros((len(columns), middle, most, *rest), columns[0].dtype)
-        for place, (column, length) in enumerate(zip(columns, lengths, strict=True)):
-            made[place, :, :length] = column[0]
-        return made
-
-    last, *columns = zip(*states, strict=True)
-    return ViewerState(np.concatenate(last), *map(wide, columns))
+    made = np.zeros((len(states), most, states[0].states.shape[2]), np.float32)
+    visible = np.zeros((len(states), 1, most), np.bool_)
+    for place, (state, length) in enumerate(zip(states, lengths, strict=True)):
+        made[place, :length], visible[place, :, :length] = state.states[0], state.visible[0]
+    return ViewerState(np.concatenate([state.last for state in states]), made, visible)
 
 
 def padded(rows: Sequence[Ints], fill: int) -> Ints:

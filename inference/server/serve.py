@@ -31,6 +31,7 @@ from inference.server import grpc_front
 from inference.server.flags import MAX_BODY_BYTES, Listen
 from inference.server.front import Front, Handler, Reply, Request
 from inference.server.model import ServedModel
+from inference.server.one_write import OneWriteProtocol
 from inference.server.workers import METRICS_FOLDER, orphaned, shares_port
 
 LOG = logging.getLogger(__name__)
@@ -88,10 +89,11 @@ class _Worker:
 
         config = uvicorn.Config(
             Front(app, self._routes(), MAX_BODY_BYTES),
-            http="httptools",
+            http=OneWriteProtocol,
             loop="uvloop",
             ws="none",
             lifespan="off",
+            proxy_headers=False,
             log_config=None,
             access_log=False,
             server_header=False,

@@ -143,17 +143,27 @@ class FusionPredictor(nn.Module):
 
         With Q = 1 all candidates share the moment; with Q = N candidate i is scored at moment i.
         """
-        c = self.config
-        moment = state.last + self.merge(torch.cat([state.last, self.now(now)], dim=-1))
-        taste = self.taste(moment).unflatten(-1, (len(MODALITIES), c.content)) / c.content**0.5
-        gate = 2.0 * torch.sigmoid(self.gate(moment))
+        moment, taste = self.moment(state.last, now)
         fit = items.query.transpose(1, 2) @ state.keys.transpose(2, 3)
         hidden = torch.where(state.visible, 0.0, float("-inf"))
         attention = (fit + hidden[:, None]).softmax(-1)
         recalled = (attention @ state.values).transpose(1, 2)
-        by_modality = gate * (((taste + recalled) * items.content).sum(-1) + items.appeal[..., 1:])
+        match = ((taste + recalled) * items.content).sum(-1)
+        return self.judge(moment, match, items.appeal, position, attention)
+
+    def moment(self, last: Tensor, now: Tensor) -> tuple[Tensor, Tensor]:
+        """The viewer at moments `now` [B, Q, 2] after `last` [B, Q, D]: [B, Q, D], and their taste [B, Q, M, C]."""
+        c = self.config
+        moment = last + self.merge(torch.cat([last, self.now(now)], dim=-1))
+        taste = self.taste(moment).unflatten(-1, (len(MODALITIES), c.content)) / c.content**0.5
+        return moment, taste
+
+    def judge(self, moment: Tensor, match: Tensor, appeal: Tensor, position: Tensor, attention: Tensor) -> Scores:
+        """How well candidates `match` [B, N, M] the viewer, and what they are to everybody, to scores."""
+        gate = 2.0 * torch.sigmoid(self.gate(moment))
+        by_modality = gate * (match + appeal[..., 1:])
         viewer = self.viewer(moment).expand(*position.shape, 1)
-        raw = torch.cat([viewer, items.appeal[..., :1], by_modality], dim=-1)
+        raw = torch.cat([viewer, appeal[..., :1], by_modality], dim=-1)
         scale, shift = self.calibration[0], self.calibration[1]
         contributions = torch.cat([raw[..., :1] * scale + shift, raw[..., 1:] * scale], dim=-1)
         return Scores(contributions.sum(-1), examination(position, self.look), contributions, attention)

@@ -37,12 +37,15 @@ class UserSequenceEncoder(nn.Module):
 
     def forward(self, content: Tensor, kind: Tensor, outcome: Tensor) -> Tensor:
         """`content` [B, L, D], `kind` int64 [B, L], `outcome` [B, L, 4] → states [B, L + 1, D]."""
-        did = F.gelu(self.kind(kind) + self.outcome(outcome))
-        tokens = content * self.gate(did) + self.shift(did) + content
-        x = torch.cat([self.start.expand(len(tokens), 1, -1), tokens], dim=1)
+        b, events, d = content.shape
+        # Rows of a matrix up to the attention: exported, a linear layer is then one node and not two.
+        did = F.gelu(self.kind(kind).reshape(-1, d) + self.outcome(outcome.reshape(-1, OUTCOMES)))
+        past = content.reshape(-1, d)
+        tokens = (past * self.gate(did) + self.shift(did) + past).view(b, events, d)
+        x = torch.cat([self.start.expand(b, 1, -1), tokens], dim=1).reshape(-1, d)
         for layer in self.layers:
-            x = layer(x, self.distance)
-        states: Tensor = self.norm(x)
+            x = layer(x, b, self.distance)
+        states: Tensor = self.norm(x).view(b, events + 1, d)
         return states
 
 
@@ -58,13 +61,24 @@ class _Layer(nn.Module):
         self.forget = nn.Parameter(torch.linspace(-6.0, -1.0, heads))
         self.drop = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, distance: Tensor) -> Tensor:
-        """`distance` [HISTORY + 1, HISTORY + 1]: steps from each state back to each; negative ahead."""
-        b, n, d = x.shape
-        q, k, v = self.qkv(self.norm_attention(x)).view(b, n, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
-        # Made whole and then cut, so that the graph holds it as a constant.
-        bias = (-self.forget.exp()[:, None, None] * distance).masked_fill(distance < 0, float("-inf"))
-        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=bias[:, :n, :n])
-        x = x + self.drop(self.out(attended.transpose(1, 2).reshape(b, n, d)))
+    def forward(self, x: Tensor, batch: int, distance: Tensor) -> Tensor:
+        """`x` [B * n, D]; `distance` [HISTORY + 1, HISTORY + 1]: steps from each state back to each, negative ahead."""
+        x = x + self.drop(self.out(self._attended(self.norm_attention(x), batch, distance)))
         result: Tensor = x + self.drop(self.mlp(self.norm_mlp(x)))
         return result
+
+    def _attended(self, x: Tensor, batch: int, distance: Tensor) -> Tensor:
+        d = x.shape[-1]
+        n = x.shape[0] // batch
+        # Made whole and then cut, so that the graph holds it as a constant.
+        bias = (-self.forget.exp()[:, None, None] * distance).masked_fill(distance < 0, float("-inf"))[:, :n, :n]
+        if torch.onnx.is_in_onnx_export():
+            made: Tensor = torch.onnx.ops.symbolic(
+                "com.microsoft::Attention",
+                (x.view(batch, n, d), self.qkv.weight.T, self.qkv.bias, None, None, bias[None]),
+                {"num_heads": self.heads}, dtype=x.dtype, shape=(batch, n, d), version=1,
+            )  # fmt: skip
+            return made.reshape(-1, d)
+        q, k, v = self.qkv(x).view(batch, n, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        return attended.transpose(1, 2).reshape(-1, d)

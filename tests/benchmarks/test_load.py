@@ -25,12 +25,17 @@ class Counting(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         self.bodies: list[tuple[float, bytes]] = []
+        self.connections = 0
         super().__init__(("127.0.0.1", 0), Answer)
 
 
 class Answer(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: Counting
+
+    def setup(self) -> None:
+        super().setup()
+        self.server.connections += 1
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -66,6 +71,13 @@ def test_an_open_loop_sends_the_planned_number_at_the_planned_pace() -> None:
     assert [body for _, body in sorted(http.bodies)] == [b"a", b"b"] * 25
     assert len(tally.latencies_s) == 50 and not tally.errors
     assert 0.45 < http.bodies[-1][0] - http.bodies[0][0] < 0.7
+
+
+def test_connections_are_kept() -> None:
+    with server() as (http, address):
+        closed_loop(address, [post(b"a")], connections=3, seconds=0.3)
+    assert len(http.bodies) > 30
+    assert http.connections == 3
 
 
 def test_a_stall_is_charged_to_every_request_that_was_due_during_it() -> None:
