@@ -32,10 +32,10 @@ annotations:
   {{- with $values.podAnnotations }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
-minReplicas: {{ $own.minReplicas }}
-maxReplicas: {{ $own.maxReplicas }}
+minReplicas: {{ int64 $own.minReplicas }}
+maxReplicas: {{ int64 $own.maxReplicas }}
 scaleMetric: {{ $own.scaleMetric }}
-scaleTarget: {{ $own.scaleTarget }}
+scaleTarget: {{ int64 $own.scaleTarget }}
 deploymentStrategy: {type: RollingUpdate, rollingUpdate: {maxUnavailable: 0, maxSurge: 1}}
 serviceAccountName: {{ .root.Release.Name }}
 automountServiceAccountToken: false
@@ -83,7 +83,7 @@ startupProbe: {httpGet: {path: /v2/health/live, port: 8080}, periodSeconds: 1, t
 readinessProbe: {httpGet: {path: /v2/health/ready, port: 8080}, periodSeconds: 2, timeoutSeconds: 2}
 livenessProbe: {httpGet: {path: /v2/health/live, port: 8080}, periodSeconds: 15, timeoutSeconds: 5, failureThreshold: 4}
 # Requests still come until every node has heard that this pod leaves.
-lifecycle: {preStop: {sleep: {seconds: {{ .root.Values.shutdown.delaySeconds }}}}}
+lifecycle: {preStop: {sleep: {seconds: {{ int64 .root.Values.shutdown.delaySeconds }}}}}
 resources: {{- toYaml (get .root.Values .component).resources | nindent 2 }}
 securityContext: {{- include "rapt.restricted" . | nindent 2 }}
 {{- end }}
@@ -94,8 +94,8 @@ securityContext: {{- include "rapt.restricted" . | nindent 2 }}
 - --host=0.0.0.0
 - --http_port=8080
 - --grpc_port=8081
-- --workers={{ (get .root.Values .component).workers }}
-- --grace_s={{ .root.Values.shutdown.graceSeconds }}
+- --workers={{ int64 (get .root.Values .component).workers }}
+- --grace_s={{ int64 .root.Values.shutdown.graceSeconds }}
 {{- end }}
 
 {{- define "rapt.objectStoreEnv" -}}
