@@ -22,6 +22,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 JSON = b"application/json"
+TOO_LARGE = "the body has over {} bytes: ask for fewer videos at a time"
 BUCKETS = (
     0.0005,
     0.001,
@@ -91,7 +92,11 @@ class Front:
         """The answer to a request for one of our paths; None for any other's."""
         handler = self.routes.get((scope["method"], scope["path"]))
         if handler is not None:
-            return await self._reply(handler, scope, receive)
+            try:
+                body = await self._body(receive)
+            except RequestTooLarge as error:
+                return refused(error)
+            return await self.reply(scope["path"], handler, Request(dict(scope["headers"]), body))
         allowed = [method for method, path in self.routes if path == scope["path"]]
         if not allowed:
             return None
@@ -100,14 +105,11 @@ class Front:
             error_body(message), HTTPStatus.METHOD_NOT_ALLOWED, headers=((b"allow", ", ".join(allowed).encode()),)
         )
 
-    async def _reply(self, handler: Handler, scope: Scope, receive: Receive) -> Reply:
-        try:
-            request = Request(dict(scope["headers"]), await self._body(receive))
-            began = time.perf_counter()
-            reply = await answer(handler, request)
-        except RequestTooLarge as error:
-            return refused(error)
-        SECONDS.labels(scope["path"].rpartition("/")[2], reply.status).observe(time.perf_counter() - began)
+    async def reply(self, route: str, handler: Handler, request: Request) -> Reply:
+        """The handler's answer, measured."""
+        began = time.perf_counter()
+        reply = await answer(handler, request)
+        SECONDS.labels(route.rpartition("/")[2], reply.status).observe(time.perf_counter() - began)
         return reply
 
     async def _body(self, receive: Receive) -> bytes:
@@ -127,7 +129,12 @@ class Front:
 
     def _check(self, size: int) -> None:
         if size > self.max_body_bytes:
-            raise RequestTooLarge(f"the body has over {self.max_body_bytes} bytes: ask for fewer videos at a time")
+            raise RequestTooLarge(TOO_LARGE.format(self.max_body_bytes))
+
+
+def too_large(most: int) -> Reply:
+    """The answer to a body of over `most` bytes."""
+    return refused(RequestTooLarge(TOO_LARGE.format(most)))
 
 
 async def answer(handler: Handler, request: Request) -> Reply:

@@ -28,10 +28,10 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from inference import protocol
 from inference.errors import InvalidRequest, PortTaken
 from inference.server import grpc_front
+from inference.server.direct import DirectProtocol
 from inference.server.flags import MAX_BODY_BYTES, Listen
 from inference.server.front import Front, Handler, Reply, Request
 from inference.server.model import ServedModel
-from inference.server.one_write import OneWriteProtocol
 from inference.server.workers import METRICS_FOLDER, orphaned, shares_port
 
 LOG = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ class _Worker:
 
         config = uvicorn.Config(
             Front(app, self._routes(), MAX_BODY_BYTES),
-            http=OneWriteProtocol,
+            http=DirectProtocol,
             loop="uvloop",
             ws="none",
             lifespan="off",
