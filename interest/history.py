@@ -53,11 +53,13 @@ def outcomes(feedback: Feedback, duration_s: NDArray[np.floating]) -> Floats:
     `duration_s` [..., L] is the length of each event's video, 0 when unknown. The first row's gap is 0.
     """
     watched_s = feedback.watch_ms / 1000.0
-    ratio = np.where(duration_s > 0, watched_s / np.maximum(duration_s, 0.1), 0.0)
-    gap_s = np.diff(feedback.ts_ms, axis=-1, prepend=feedback.ts_ms[..., :1]) / 1000.0
-    columns = (np.clip(ratio, 0.0, 2.0), np.log1p(np.maximum(watched_s, 0.0)), log_gap(gap_s),
-               np.log(np.maximum(feedback.position, 1)))  # fmt: skip
-    return np.stack(columns, axis=-1).astype(np.float32)
+    made = np.empty((*watched_s.shape, 4), np.float32)
+    made[..., 0] = np.where(duration_s > 0, watched_s / np.maximum(duration_s, 0.1), 0.0).clip(0.0, 2.0)
+    made[..., 1] = np.log1p(np.maximum(watched_s, 0.0))
+    made[..., :1, 2] = 0.0
+    made[..., 1:, 2] = log_gap((feedback.ts_ms[..., 1:] - feedback.ts_ms[..., :-1]) / 1000.0)
+    made[..., 3] = np.log(np.maximum(feedback.position, 1))
+    return made
 
 
 def moment(last_ms: Ints, now_ms: Ints) -> Floats:

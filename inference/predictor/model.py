@@ -18,6 +18,7 @@ from wire.kafka import KafkaSettings
 from wire.objects import ObjectStore
 
 VIEWERS = Counter("rapt_predictor_viewers", "Viewers' histories by whether their encoding was kept", ("cache",))
+KEPT, ENCODED = VIEWERS.labels("hit"), VIEWERS.labels("miss")
 UNKNOWN = Counter("rapt_fallbacks", "Answers with a learned stand-in for something unknown", ("what",))
 VIDEOS = Gauge("rapt_predictor_videos", "Videos in the catalogue", multiprocess_mode="livemax")
 
@@ -70,8 +71,8 @@ class Predictor(BundleModel[Loaded]):
 
     def _count(self, current: Loaded, answers: list[Answer]) -> None:
         counts = current.scorer.counts
-        VIEWERS.labels("hit").inc(counts.kept)
-        VIEWERS.labels("miss").inc(counts.viewers - counts.kept)
+        KEPT.inc(counts.kept)
+        ENCODED.inc(counts.viewers - counts.kept)
         counts.viewers = counts.kept = 0
         strangers = sum(int(len(one.known) - one.known.sum()) for one in answers)
         if strangers:

@@ -8,8 +8,8 @@ Answered: `probability` FP32 [N], `known` BOOL [N]; parameter `model_digest`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, pairwise
 
 import numpy as np
 
@@ -45,10 +45,10 @@ def asks(call: Call) -> list[Ask]:
     requests = len(now_ms)
     if not 1 <= requests <= MOST_REQUESTS:
         raise InvalidRequest(f"now_ms has {requests} elements: 1 to {MOST_REQUESTS} requests a call")
-    _lengths("events", events, requests, len(history) // ROW.itemsize, HISTORY)
+    counts = _lengths("events", events, requests, len(history) // ROW.itemsize, HISTORY)
     if len(history) % ROW.itemsize:
         raise InvalidRequest(f"history has {len(history)} bytes, not a multiple of {ROW.itemsize}")
-    _lengths("candidates", candidates, requests, len(video), MOST_CANDIDATES)
+    shown = _lengths("candidates", candidates, requests, len(video), MOST_CANDIDATES)
     if len(position) != len(video):
         raise InvalidRequest(f"position has {len(position)} elements, video has {len(video)}")
     if len(position) and position.min() < 1:
@@ -56,10 +56,9 @@ def asks(call: Call) -> list[Ask]:
     rows = history.view(ROW)
     if len(rows) and rows["kind"].max() >= 4:
         raise InvalidRequest(f"history holds kind {rows['kind'].max()}; kinds are 0 to 3")
-    ends, shown = _bounds(events), _bounds(candidates)
     return [
-        Ask(rows[first:end], int(now), video[start:stop], position[start:stop])
-        for (first, end), (start, stop), now in zip(ends, shown, now_ms, strict=True)
+        Ask(rows[first:end], now, video[start:stop], position[start:stop])
+        for (first, end), (start, stop), now in zip(_bounds(counts), _bounds(shown), now_ms.tolist(), strict=True)
     ]
 
 
@@ -77,18 +76,21 @@ def answered(digest: str, answers: Sequence[Answer]) -> Call:
 def answers(call: Call, asks: Sequence[Ask]) -> tuple[str, list[Answer]]:
     """The model's digest and the answers to `asks`."""
     probability, known = (call.tensors[name] for name in OUTPUTS)
-    bounds = _bounds(np.array([len(ask.videos) for ask in asks]))
+    bounds = _bounds([len(ask.videos) for ask in asks])
     return str(call.parameters[DIGEST]), [Answer(probability[a:b], known[a:b]) for a, b in bounds]
 
 
-def _bounds(lengths: Array) -> list[tuple[int, int]]:
-    return list(pairwise([0, *np.cumsum(lengths).tolist()]))
+def _bounds(lengths: Sequence[int]) -> Iterator[tuple[int, int]]:
+    return pairwise(accumulate(lengths, initial=0))
 
 
-def _lengths(name: str, lengths: Array, requests: int, total: int, most: int) -> None:
+def _lengths(name: str, lengths: Array, requests: int, total: int, most: int) -> list[int]:
+    """The lengths as numbers, a few: Python is quicker at them than NumPy."""
     if len(lengths) != requests:
         raise InvalidRequest(f"{name} has {len(lengths)} elements, now_ms has {requests}")
-    if len(lengths) and (lengths.min() < 0 or lengths.max() > most):
-        raise InvalidRequest(f"{name} must be 0 to {most}, got {lengths.min()} to {lengths.max()}")
-    if lengths.sum() != total:
-        raise InvalidRequest(f"{name} add up to {lengths.sum()}, but there are {total}")
+    found: list[int] = lengths.tolist()
+    if min(found) < 0 or max(found) > most:
+        raise InvalidRequest(f"{name} must be 0 to {most}, got {min(found)} to {max(found)}")
+    if sum(found) != total:
+        raise InvalidRequest(f"{name} add up to {sum(found)}, but there are {total}")
+    return found
