@@ -76,7 +76,6 @@ def test_an_open_loop_sends_the_planned_number_at_the_planned_pace() -> None:
 def test_connections_are_kept() -> None:
     with server() as (http, address):
         closed_loop(address, [post(b"a")], connections=3, seconds=0.3)
-    assert len(http.bodies) > 30
     assert http.connections == 3
 
 

@@ -38,9 +38,10 @@ class Deployed:
         """Run `rapt` in the gateway pod."""
         return self.cluster("exec", "gateway", "--", "python", "-m", "rapt", *arguments)
 
-    def predict(self, user_id: str, *video_ids: str) -> dict[str, float]:
-        """Probabilities by video from the cluster's endpoint."""
-        answer = self.ask({"instances": [{"user_id": user_id, "video_ids": list(video_ids)}]})
+    def predict(self, user_id: str, *video_ids: str, now_ms: int) -> dict[str, float]:
+        """Probabilities by video from the cluster's endpoint, at a moment: they change with time."""
+        context = {"now_ms": now_ms}
+        answer = self.ask({"instances": [{"user_id": user_id, "video_ids": list(video_ids), "context": context}]})
         (made,) = answer["predictions"]
         return {one["video_id"]: one["probability"] for one in made["videos"]}
 

@@ -16,4 +16,5 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     latents, _, _, samples = small_world()
     folder: Path = tmp_path_factory.mktemp("model") / "bundle"
     about = train_bundle(samples, signal_features(latents), SETTINGS, folder)
+    about["feature_settings"] = {"video": {"windows": 2, "frames": 4, "size": 16}, "audio": {}, "text": {}}
     return open_bundle(folder, seal(folder, about))
