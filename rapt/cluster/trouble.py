@@ -9,29 +9,44 @@ from rapt.errors import ClusterFailed
 
 LINES = 5
 EVENTS = 5
+PARTS = {"PredictorReady", "TransformerReady", "ExplainerReady"}
 
 
 def reasons(cluster: Kubectl) -> list[str]:
-    """One line a pod that is not ready and one a recent warning; empty when all is well."""
-    found = []
+    """One line a container that is not ready, and one a recent warning of what is not well; empty when all is."""
+    found: list[str] = []
+    troubled = {one["metadata"]["name"] for one in cluster.items("inferenceservices") if _waits(one)}
     for pod in cluster.items("pods"):
         if pod["status"].get("phase") == "Succeeded":
             continue
-        name = pod["metadata"]["name"]
-        conditions = {one["type"]: one for one in pod["status"].get("conditions", [])}
+        name, status, before = pod["metadata"]["name"], pod["status"], len(found)
+        conditions = {one["type"]: one for one in status.get("conditions", [])}
         scheduled = conditions.get("PodScheduled", {})
         if scheduled.get("status") == "False":
             found.append(f"pod {name} is not scheduled: {scheduled.get('message', '')}")
-        status = pod["status"]
         for container in (*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])):
             if not container.get("ready") and (why := _why(cluster, name, container)):
                 found.append(f"pod {name}, {container['name']}: {why}")
-    warnings = [one for one in cluster.items("events") if one.get("type") == "Warning"]
+        if len(found) > before:
+            troubled.add(name)
+    warnings = [one for one in cluster.items("events") if one.get("type") == "Warning" and _counts(one, troubled)]
     warnings.sort(key=lambda one: str(one.get("lastTimestamp") or one.get("eventTime") or ""))
     for one in warnings[-EVENTS:]:
         about = one["involvedObject"]
         found.append(f"{about['kind']} {about['name']}: {one.get('message', '')}")
     return found
+
+
+def _counts(event: dict[str, Any], troubled: set[str]) -> bool:
+    """Warnings outlive what they warn of: those of pods and services that are well by now say nothing."""
+    about = event["involvedObject"]
+    return about["kind"] not in {"Pod", "InferenceService"} or about["name"] in troubled
+
+
+def _waits(service: dict[str, Any]) -> bool:
+    """Whether a part of an InferenceService is not ready; its own `Ready` also asks for an ingress."""
+    conditions = service.get("status", {}).get("conditions", [])
+    return any(one["status"] != "True" for one in conditions if one["type"] in PARTS)
 
 
 def _why(cluster: Kubectl, pod: str, container: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -118,13 +119,18 @@ def test_doctor_finds_nothing_and_names_what_is_wrong(served: Deployed) -> None:
     }  # fmt: skip
     security = {"runAsNonRoot": True, "runAsUser": 1, "seccompProfile": {"type": "RuntimeDefault"}}
     spec = {"securityContext": security, "containers": [container]}
-    served.cluster.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "broken"}, "spec": spec})
+
+    def doctor() -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "rapt", "cluster", "doctor", "--context", context]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
 
     def named() -> bool:
-        command = ["python", "-m", "rapt", "cluster", "doctor", "--context", context]
-        told = subprocess.run(command, capture_output=True, text=True, check=False)
+        told = doctor()
         return told.returncode == 3 and "rapt/not-there:1" in told.stdout
 
+    served.until(lambda: doctor().returncode == 0, "all is well", 120)
+
+    served.cluster.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "broken"}, "spec": spec})
     try:
         served.until(named, "the image that is not there is named", 60)
     finally:
