@@ -9,10 +9,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from interest.bundle import Bundle
 from rapt.cluster import create
-from rapt.cluster.create import Plan
+from rapt.cluster.create import Plan, wait_ready
 from rapt.cluster.programs import run
 from tests.cluster.deployed import Deployed
+from tests.interest.conftest import bundle  # noqa: F401 - a fixture
 
 NEEDED = ("docker", "kind", "kubectl", "helm")
 
@@ -39,8 +41,17 @@ def plan(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) 
 
 
 @pytest.fixture(scope="session")
-def deployed(plan: Plan, bundle: object) -> Iterator[Deployed]:
-    """Rapt as `rapt cluster create` installs it, with a small model published, ready."""
+def deployed(plan: Plan) -> Iterator[Deployed]:
+    """Rapt as `rapt cluster create` installs it."""
     create.create(plan, lambda line: print(line, file=sys.stderr))
     yield Deployed(plan)
     create.delete(plan)
+
+
+@pytest.fixture(scope="session")
+def served(deployed: Deployed, bundle: Bundle) -> Deployed:  # noqa: F811
+    """With a model, ready, and a gateway."""
+    deployed.publish(bundle)
+    wait_ready(deployed.cluster)
+    deployed.start_gateway()
+    return deployed

@@ -6,32 +6,17 @@ import json
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from interest.bundle import Bundle
-from rapt.cluster.create import IMAGES, wait_ready
-from rapt.cluster.models import object_store
+from rapt.cluster.create import IMAGES
 from rapt.cluster.programs import run
 from rapt.errors import ClusterFailed
 from tests.cluster.deployed import Deployed
-from tests.interest.conftest import bundle  # noqa: F401 - a fixture
-from wire.models import publish_bundle
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
 LIMIT_MB = 600
-
-
-@pytest.fixture(scope="module")
-def served(deployed: Deployed, bundle: Bundle) -> Deployed:  # noqa: F811
-    """With a model, ready, and a gateway."""
-    with object_store(deployed.cluster) as store:
-        now_ms = time.time_ns() // 1_000_000
-        publish_bundle(store, bundle.folder, bundle.digest, Path("/nonexistent"), published_at_ms=now_ms)
-    wait_ready(deployed.cluster)
-    deployed.start_gateway()
-    return deployed
 
 
 def test_the_serving_image_is_small_without_torch_and_not_root(deployed: Deployed) -> None:
@@ -50,8 +35,7 @@ shutil.which('gcc') is None, len(json.load(open('/opt/rapt/sbom.cdx.json'))['com
 
 
 def test_a_prediction_an_explanation_and_an_event_through_the_clusters_services(
-    served: Deployed,
-    bundle: Bundle,  # noqa: F811
+    served: Deployed, bundle: Bundle
 ) -> None:
     asked = {"instances": [{"user_id": "somebody", "video_ids": ["sim-00001", "sim-00002"]}]}
     served.until(lambda: bool(served.ask(asked)), "an answer")
@@ -67,6 +51,24 @@ def test_a_prediction_an_explanation_and_an_event_through_the_clusters_services(
     served.until(counts, "the event counts", 30)
     explained = served.ask(asked, "explain")
     assert explained["explanations"][0]["user_id"] == "somebody"
+
+
+def test_v2_by_grpc_through_the_service(served: Deployed, bundle: Bundle) -> None:
+    program = """
+import grpc, numpy as np
+from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
+from inference import protocol
+def text(*words):
+    made = np.empty(len(words), object)
+    made[:] = [word.encode() for word in words]
+    return made
+with grpc.insecure_channel("interest-transformer:8081") as channel:
+    asked = protocol.request("interest", {"user_id": text("somebody"), "video_id": text("sim-00001", "nothing")})
+    made = protocol.from_response(GRPCInferenceServiceStub(channel).ModelInfer(asked, timeout=10))
+print(made.parameters["model_digest"], made.tensors["known"].tolist(), len(made.tensors["probability"]))
+"""
+    said = served.cluster("exec", "gateway", "--", "python", "-c", program).split(maxsplit=1)
+    assert said == [bundle.digest, "[True, False] 2\n"]
 
 
 def test_every_connection_to_kafka_has_its_own_rights(served: Deployed) -> None:
