@@ -118,7 +118,9 @@ class Deployed:
         found: dict[str, Any] = json.loads(text)
         return found
 
-    def until(self, condition: Callable[[], bool], what: str, deadline_s: float = DEADLINE_S) -> None:
+    def until(
+        self, condition: Callable[[], bool], what: str | Callable[[], str], deadline_s: float = DEADLINE_S
+    ) -> None:
         """Wait until it holds; a failure of a command is not yet one."""
         give_up_at = time.monotonic() + deadline_s
         last = ""
@@ -129,4 +131,5 @@ class Deployed:
             except ClusterFailed as error:
                 last = str(error)
             time.sleep(0.5)
+        what = what if isinstance(what, str) else what()
         raise AssertionError(f"{what} did not come true within {deadline_s:g} s: {last}; {reasons(self.cluster)}")
