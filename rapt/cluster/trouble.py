@@ -15,7 +15,9 @@ PARTS = {"PredictorReady", "TransformerReady", "ExplainerReady"}
 def reasons(cluster: Kubectl) -> list[str]:
     """One line a container that is not ready, and one a recent warning of what is not well; empty when all is."""
     found: list[str] = []
-    troubled = {one["metadata"]["name"] for one in cluster.items("inferenceservices") if _waits(one)}
+    owners = [one for one in cluster.items("inferenceservices") if _waits(one)]
+    owners += [one for one in cluster.items("statefulsets") if _lacks(one)]
+    troubled = {one["metadata"]["name"] for one in owners}
     for pod in cluster.items("pods"):
         if pod["status"].get("phase") == "Succeeded":
             continue
@@ -38,15 +40,21 @@ def reasons(cluster: Kubectl) -> list[str]:
 
 
 def _counts(event: dict[str, Any], troubled: set[str]) -> bool:
-    """Warnings outlive what they warn of: those of pods and services that are well by now say nothing."""
+    """Warnings outlive what they warn of, and some are of no account: where all is well by now they say nothing."""
     about = event["involvedObject"]
-    return about["kind"] not in {"Pod", "InferenceService"} or about["name"] in troubled
+    return bool(troubled) and (about["kind"] not in {"Pod", "InferenceService"} or about["name"] in troubled)
 
 
 def _waits(service: dict[str, Any]) -> bool:
     """Whether a part of an InferenceService is not ready; its own `Ready` also asks for an ingress."""
     conditions = service.get("status", {}).get("conditions", [])
     return any(one["status"] != "True" for one in conditions if one["type"] in PARTS)
+
+
+def _lacks(owner: dict[str, Any]) -> bool:
+    """Whether a StatefulSet has fewer ready pods than it wants."""
+    ready: int = owner.get("status", {}).get("readyReplicas", 0)
+    return ready < int(owner["spec"]["replicas"])
 
 
 def _why(cluster: Kubectl, pod: str, container: dict[str, Any]) -> str:
