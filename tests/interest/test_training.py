@@ -34,7 +34,7 @@ import sys
 from pathlib import Path
 from interest.bundle import seal
 from interest.training.bundle import train_bundle
-from tests.interest.conftest import SETTINGS
+from tests.interest.conftest import FEATURES, SETTINGS
 from tests.interest.worlds import signal_features, small_world
 latents, _, _, samples = small_world()
 def report(label, unit):
@@ -43,7 +43,7 @@ def report(label, unit):
     return tell
 folder, checkpoints = Path(sys.argv[1]), Path(sys.argv[2])
 about = train_bundle(samples, signal_features(latents), SETTINGS, folder, checkpoints=checkpoints, report=report)
-print("digest", seal(folder, about), flush=True)
+print("digest", seal(folder, about | FEATURES), flush=True)
 """
 
 
