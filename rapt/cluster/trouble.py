@@ -46,9 +46,9 @@ def _counts(event: dict[str, Any], troubled: set[str]) -> bool:
 
 
 def _waits(service: dict[str, Any]) -> bool:
-    """Whether a part of an InferenceService is not ready; its own `Ready` also asks for an ingress."""
+    """Whether a part of an InferenceService is not known to be ready; its own `Ready` also asks for an ingress."""
     conditions = service.get("status", {}).get("conditions", [])
-    return any(one["status"] != "True" for one in conditions if one["type"] in PARTS)
+    return not {one["type"] for one in conditions if one["status"] == "True"} >= PARTS
 
 
 def _lacks(owner: dict[str, Any]) -> bool:
