@@ -13,7 +13,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from inference.server.front import Front, Handler, Reply, Request, too_large
+from inference.server.front import Front, Handler, Reply, Request, refused, too_large
 
 Header = tuple[bytes, bytes]
 
@@ -53,7 +53,7 @@ class Exchange:
         if self.disconnected:
             return
         if self.too_large:
-            reply = too_large(self.front.max_body_bytes)
+            reply = refused(too_large(self.front.max_body_bytes))
         else:
             body = self.parts[0] if len(self.parts) == 1 else b"".join(self.parts)
             reply = await self.front.reply(self.route, self.handler, Request(dict(self.headers), body))

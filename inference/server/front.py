@@ -22,7 +22,6 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 JSON = b"application/json"
-TOO_LARGE = "the body has over {} bytes: ask for fewer videos at a time"
 BUCKETS = (
     0.0005,
     0.001,
@@ -129,12 +128,12 @@ class Front:
 
     def _check(self, size: int) -> None:
         if size > self.max_body_bytes:
-            raise RequestTooLarge(TOO_LARGE.format(self.max_body_bytes))
+            raise too_large(self.max_body_bytes)
 
 
-def too_large(most: int) -> Reply:
-    """The answer to a body of over `most` bytes."""
-    return refused(RequestTooLarge(TOO_LARGE.format(most)))
+def too_large(most: int) -> RequestTooLarge:
+    """What is said of a body of over `most` bytes."""
+    return RequestTooLarge(f"the body has over {most} bytes: ask for fewer videos at a time")
 
 
 async def answer(handler: Handler, request: Request) -> Reply:

@@ -42,9 +42,8 @@ from tests.charts.rendered import (
     selects,
     template,
 )
-from tests.manifests.built import MANIFESTS, build
-from tests.manifests.test_manifests import closed, named, of_kind
-from tests.manifests.test_manifests import pods as pods_of
+from tests.manifests.built import MANIFESTS, build, closed, named, of_kind
+from tests.manifests.built import pods as pods_of
 from wire.kafka import KafkaSettings
 from wire.kafka.settings import Security
 from wire.objects import ObjectStore

@@ -40,10 +40,39 @@ def build(folder: Path) -> list[dict[str, Any]]:
     return list(yaml.safe_load_all(done.stdout))
 
 
+def of_kind(objects: list[dict[str, Any]], kind: str) -> dict[str, dict[str, Any]]:
+    """The objects of a kind, by name."""
+    return {one["metadata"]["name"]: one for one in objects if one["kind"] == kind}
+
+
+def pods(objects: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The pod templates."""
+    return {name: one["spec"]["template"] for name, one in of_kind(objects, "StatefulSet").items()}
+
+
+def named(tree: Any, key: str) -> list[Any]:
+    """Every value under `key`, however deep."""
+    if isinstance(tree, dict):
+        return [found for name, one in tree.items() for found in ([one] if name == key else named(one, key))]
+    return [found for one in tree for found in named(one, key)] if isinstance(tree, list) else []
+
+
 def containers(pod: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """All containers of a pod's spec."""
     yield from pod.get("initContainers", [])
     yield from pod["containers"]
+
+
+def closed(schema: Any) -> Any:
+    """The schema with unknown fields refused, as the API server does for `kubectl apply`."""
+    if isinstance(schema, list):
+        return [closed(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    made = {key: closed(one) for key, one in schema.items()}
+    if isinstance(made.get("properties"), dict) and not schema.get("x-kubernetes-preserve-unknown-fields"):
+        made.setdefault("additionalProperties", False)
+    return made
 
 
 def strimzi_schemas() -> dict[str, dict[str, Any]]:

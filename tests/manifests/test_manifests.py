@@ -12,7 +12,19 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.manifests.built import MANIFESTS, OVERLAYS, STRIMZI, StrimziMissing, build, containers, strimzi_schemas
+from tests.manifests.built import (
+    MANIFESTS,
+    OVERLAYS,
+    STRIMZI,
+    StrimziMissing,
+    build,
+    closed,
+    containers,
+    named,
+    of_kind,
+    pods,
+    strimzi_schemas,
+)
 from wire.kafka.topics import ALL
 
 pytestmark = [
@@ -40,15 +52,6 @@ def objects(request: pytest.FixtureRequest) -> list[dict[str, Any]]:
 @pytest.fixture
 def production() -> list[dict[str, Any]]:
     return build(MANIFESTS / "overlays" / "production")
-
-
-def of_kind(objects: list[dict[str, Any]], kind: str) -> dict[str, dict[str, Any]]:
-    return {one["metadata"]["name"]: one for one in objects if one["kind"] == kind}
-
-
-def pods(objects: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The pod templates."""
-    return {name: one["spec"]["template"] for name, one in of_kind(objects, "StatefulSet").items()}
 
 
 def test_everything_lies_in_a_namespace_that_enforces_restricted(objects: list[dict[str, Any]]) -> None:
@@ -182,13 +185,6 @@ def test_the_object_store_is_reached_by_one_name_and_one_secret(objects: list[di
     }
 
 
-def named(tree: Any, key: str) -> list[Any]:
-    """Every value under `key`, however deep."""
-    if isinstance(tree, dict):
-        return [found for name, one in tree.items() for found in ([one] if name == key else named(one, key))]
-    return [found for one in tree for found in named(one, key)] if isinstance(tree, list) else []
-
-
 def test_minio_takes_seaweeds_place() -> None:
     images = {
         overlay: {
@@ -264,15 +260,3 @@ def test_strimzis_objects_are_as_its_definitions_ask(production: list[dict[str, 
             jsonschema.validator_for(strict).validate(one)
             checked.add(one["kind"])
     assert checked == STRIMZI.keys()
-
-
-def closed(schema: Any) -> Any:
-    """The schema with unknown fields refused, as the API server does for `kubectl apply`."""
-    if isinstance(schema, list):
-        return [closed(one) for one in schema]
-    if not isinstance(schema, dict):
-        return schema
-    made = {key: closed(one) for key, one in schema.items()}
-    if isinstance(made.get("properties"), dict) and not schema.get("x-kubernetes-preserve-unknown-fields"):
-        made.setdefault("additionalProperties", False)
-    return made
