@@ -8,7 +8,7 @@ FIT := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 # The first interpreter that runs and is new enough; empty when there is none.
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	"$$python" -c "$(FIT)" >/dev/null 2>&1 && echo "$$python" && break; done)
-LOCKED := --extra training --extra laptop --extra dev --universal --python-version 3.11 --generate-hashes
+LOCKED := --extra training --extra laptop --extra monitoring --extra dev --universal --python-version 3.11 --generate-hashes
 LOCK_IMAGE = $(BIN)/uv pip compile --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --quiet \
 	-c constraints.txt --custom-compile-command "make lock"
 INSTALLED := $(VENV)/.installed
@@ -53,6 +53,8 @@ lock: install ## renew constraints.txt after a change of pyproject.toml; ARGS=--
 	$(BIN)/uv pip compile pyproject.toml $(LOCKED) --no-emit-index-url --no-annotate --quiet \
 		--custom-compile-command "make lock" -o constraints.txt $(ARGS)
 	$(LOCK_IMAGE) pyproject.toml --extra serving -o images/serving/serving.txt
+	$(LOCK_IMAGE) pyproject.toml --extra training --no-emit-package triton -o images/training/training.txt
+	$(LOCK_IMAGE) pyproject.toml --extra monitoring -o images/monitoring/monitoring.txt
 	$(LOCK_IMAGE) --no-deps images/serving/media.in -o images/serving/media.txt
 	$(LOCK_IMAGE) images/sbom.in -o images/sbom.txt
 
