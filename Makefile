@@ -52,11 +52,11 @@ bench-stream: install ## what following the stream costs, beside Bytewax on the 
 lock: install ## renew constraints.txt after a change of pyproject.toml; ARGS=--upgrade takes newer versions too
 	$(BIN)/uv pip compile pyproject.toml $(LOCKED) --no-emit-index-url --no-annotate --quiet \
 		--custom-compile-command "make lock" -o constraints.txt $(ARGS)
-	$(LOCK_IMAGE) pyproject.toml --extra serving -o images/serving/serving.txt
-	$(LOCK_IMAGE) pyproject.toml --extra training --no-emit-package triton -o images/training/training.txt
-	$(LOCK_IMAGE) pyproject.toml --extra monitoring -o images/monitoring/monitoring.txt
-	$(LOCK_IMAGE) --no-deps images/serving/media.in -o images/serving/media.txt
-	$(LOCK_IMAGE) images/sbom.in -o images/sbom.txt
+	$(LOCK_IMAGE) pyproject.toml --extra serving -o images/serving.txt
+	$(LOCK_IMAGE) pyproject.toml --extra training --no-emit-package triton -o images/training.txt
+	$(LOCK_IMAGE) pyproject.toml --extra monitoring -o images/monitoring.txt
+	$(LOCK_IMAGE) --no-deps images/media.in -o images/media.txt
+	$(LOCK_IMAGE) images/tools.in -o images/tools.txt
 
 clean: ## remove the environment and all that was built here; data in RAPT_HOME stay
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

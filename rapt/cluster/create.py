@@ -20,7 +20,7 @@ from rapt.errors import ClusterFailed
 NAMESPACE = "rapt"
 ROOT = Path(__file__).parents[2]
 VERSION = "0.1.0"
-IMAGES = {"serving": f"rapt/serving:{VERSION}", "explainer": f"rapt/explainer:{VERSION}"}
+IMAGES = {name: f"rapt/{name}:{VERSION}" for name in ("serving", "explainer", "training", "monitoring")}
 UNDERNEATH = ("chrislusf/seaweedfs:4.48", "apache/kafka:4.3.1")
 KSERVE, CERT_MANAGER = "v0.17.0", "v1.19.1"
 KSERVE_CHARTS = "oci://ghcr.io/kserve/charts"
@@ -113,7 +113,7 @@ def have_images(plan: Plan) -> str:
 def build(target: str, tag: str) -> None:
     """Build one of our images; what has not changed comes from Docker's cache."""
     given = [f"--build-arg={name}={os.environ[name]}" for name in PIP_VARIABLES if name in os.environ]
-    command = ["docker", "build", "--file", str(ROOT / "images" / "serving" / "Dockerfile"), "--target", target]
+    command = ["docker", "build", "--file", str(ROOT / "images" / "Dockerfile"), "--target", target]
     run([*command, "--tag", tag, *given, str(ROOT)], deadline_s=BUILD_S, env={**os.environ, "DOCKER_BUILDKIT": "1"})
 
 

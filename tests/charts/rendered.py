@@ -16,7 +16,8 @@ CI = tuple(sorted(path.stem for path in (CHART / "ci").glob("*.yaml")))
 MORE = {
     "nobody": """
 networkPolicy:
-  {callers: [], predictorCallers: [], scrapers: [], dns: {peers: []}, kafka: {peers: []}, objectStore: {peers: []}}
+  {callers: [], predictorCallers: [], scrapers: [], dns: {peers: []}, kafka: {peers: []}, objectStore: {peers: []},
+   videos: {peers: []}}
 """,
     "one-list-each": """
 networkPolicy:
@@ -37,6 +38,8 @@ feeder: {stateMemoryMiB: 1048576}
 CASES = (*CI, *MORE)
 KUBE, NAMESPACE = "1.34.0", "rapt"
 COMPONENTS = ("transformer", "predictor", "explainer")
+"""KServe's."""
+FEED = "catalogue-feed"
 
 
 @dataclass(frozen=True)
@@ -57,9 +60,16 @@ class Release:
         return found
 
     @property
-    def pods(self) -> dict[str, dict[str, Any]]:
-        """KServe's components, each with the fields of its pod."""
+    def components(self) -> dict[str, dict[str, Any]]:
+        """KServe's, each with the fields of its pod."""
         return {name: self.service["spec"][name] for name in COMPONENTS}
+
+    @property
+    def pods(self) -> dict[str, dict[str, Any]]:
+        """The fields of every pod and its labels, by component."""
+        templates = [one["spec"]["template"] for one in self.of_kind("Deployment")]
+        own = {one["metadata"]["labels"]["app.kubernetes.io/component"]: one for one in templates}
+        return self.components | {name: {**one["spec"], **one["metadata"]} for name, one in own.items()}
 
     @property
     def processes(self) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:

@@ -29,6 +29,7 @@ from tests.charts import rendered
 from tests.charts.rendered import (
     CASES,
     COMPONENTS,
+    FEED,
     NAMESPACE,
     Release,
     defaults,
@@ -60,11 +61,14 @@ MODELS = {
     ("networking.k8s.io/v1", "NetworkPolicy"): "V1NetworkPolicy",
     ("policy/v1", "PodDisruptionBudget"): "V1PodDisruptionBudget",
     ("v1", "ServiceAccount"): "V1ServiceAccount",
+    ("apps/v1", "Deployment"): "V1Deployment",
 }
 """What is sent to the API server, and the clients' model of it; of PodMonitor there is none."""
 PINNED = re.compile(r".+(:(?!latest$)[^/:@]+|@sha256:[0-9a-f]{64})")
 SOURCES = ("inference", "wire", "interest", "rapt")
 READ_BY_OTHERS = {"OMP_NUM_THREADS"}
+VALUES = {FEED: "catalogueFeed"}
+"""Where the values of a program lie under another name."""
 SOME_PEER = [{"ipBlock": {"cidr": "10.9.0.0/16"}}]
 OTHER = {
     "pullPolicy": "Always",
@@ -78,6 +82,9 @@ OTHER = {
     "tolerations": [{"operator": "Exists"}],
     "affinity": {"podAffinity": {}},
     "labels": {"other": "1"},
+    "prometheus": "http://other",
+    "allowPrivateAddresses": "all",
+    "ports": [8443],
     **dict.fromkeys(("callers", "predictorCallers", "scrapers", "peers"), SOME_PEER),
 }
 """Another value for those that cannot be had from the default."""
@@ -95,8 +102,10 @@ def test_lints(case: str) -> None:
 
 
 def test_every_value_is_of_use() -> None:
-    scaled = {name: {"minReplicas": 2, "maxReplicas": 5} for name in COMPONENTS}
-    base = merged(defaults(), {**scaled, "podMonitor": {"enabled": True}})
+    scaled: dict[str, Any] = {name: {"minReplicas": 2, "maxReplicas": 5} for name in COMPONENTS}
+    scaled["explainer"] |= {"scaleMetric": "rps"}
+    more = {"podMonitor": {"enabled": True}, "keda": {"prometheus": "http://some"}}
+    base = merged(defaults(), {**scaled, **more})
     text = template(yaml.safe_dump(base))
     for path, value in leaves(base):
         changed: Any = OTHER[path[-1]] if path[-1] in OTHER else not value if isinstance(value, bool) else None
@@ -211,6 +220,7 @@ def test_images_are_those_that_are_built() -> None:
     chart = yaml.safe_load((rendered.CHART / "Chart.yaml").read_text(encoding="utf-8"))
     images = {name: one["image"] for name, (one, _) in release("default").processes.items()}
     assert images.pop("explainer") == IMAGES["explainer"]
+    assert images.pop(FEED) == IMAGES["training"]
     assert set(images.values()) == {IMAGES["serving"]}
     assert chart["appVersion"] == VERSION
 
@@ -227,8 +237,10 @@ def test_pods_and_budgets_spread_and_select_their_own(made: Release) -> None:
         (p["labels"], one["labelSelector"]) for p in made.pods.values() for one in p["topologySpreadConstraints"]
     ]
     assert len(selectors) >= 6
+    selectors += [(one["spec"]["template"]["metadata"]["labels"], one["spec"]["selector"])
+                  for one in made.of_kind("Deployment")]  # fmt: skip
     for own, selector in selectors:
-        assert [name for name in COMPONENTS if selects(selector, labels[name])] == [own["app.kubernetes.io/component"]]
+        assert [name for name in labels if selects(selector, labels[name])] == [own["app.kubernetes.io/component"]]
 
 
 def test_pods_have_no_label_that_changes(made: Release) -> None:
@@ -287,8 +299,11 @@ def test_nobody_but_who_is_named_comes_in_or_is_reached(made: Release) -> None:
         "predictor": by_transformer | through(wanted["predictorCallers"], 8081) | through(scrapers, 8080),
         "explainer": by_transformer | through(scrapers, 8080),
     }
-    outgoing = {name: names.union(*served) for name in COMPONENTS}
+    outgoing = {name: names.union(*served) for name in made.pods}
     outgoing["transformer"] |= through(["predictor", "explainer"], 8080, 8081)
+    if FEED in made.pods:
+        incoming[FEED] = through(scrapers, 8087)
+        outgoing[FEED] |= through(wanted["videos"]["peers"], *wanted["videos"]["ports"])
     for name, pod in made.pods.items():
         assert reach(made, pod["labels"], "ingress") == incoming[name], name
         assert reach(made, pod["labels"], "egress") == outgoing[name], name
@@ -304,7 +319,7 @@ def test_metrics_are_collected_where_that_is_wished(made: Release) -> None:
     for one in monitors:
         assert all(selects(one["spec"]["selector"], pod["labels"]) for pod in made.pods.values())
         named_ports = {port["name"] for container, _ in made.processes.values() for port in container["ports"]}
-        assert {point["port"] for point in one["spec"]["podMetricsEndpoints"]} == named_ports - {"grpc"}
+        assert {point["port"] for point in one["spec"]["podMetricsEndpoints"]} == named_ports - {"grpc"} | {"feed"}
         assert made.values["podMonitor"]["labels"].items() <= one["metadata"]["labels"].items()
 
 
@@ -314,11 +329,16 @@ def test_replicas_are_guarded_and_scaled_where_there_are_several(made: Release) 
     }
     assert budgets.keys() == {name for name in COMPONENTS if made.values[name]["minReplicas"] > 1}
     assert all(one["spec"]["maxUnavailable"] == 1 for one in budgets.values())
-    for name, pod in made.pods.items():
-        least, most = (made.values[name][key] for key in ("minReplicas", "maxReplicas"))
+    for name, pod in made.components.items():
+        least, most, metric = (made.values[name][key] for key in ("minReplicas", "maxReplicas", "scaleMetric"))
         assert (pod["minReplicas"], pod["maxReplicas"]) == (least, most)
         scaler = pod["annotations"]["serving.kserve.io/autoscalerClass"]
-        assert scaler == ("hpa" if most > least else "none"), name
+        assert scaler == (("keda" if metric == "rps" else "hpa") if most > least else "none"), name
+        if metric == "rps":
+            (scaled,) = (one["external"] for one in pod["autoScaling"]["metrics"])
+            assert scaled["metric"]["serverAddress"] == made.values["keda"]["prometheus"]
+            assert f'pod=~"interest-{name}-.*"' in scaled["metric"]["query"]
+            assert scaled["target"]["value"] == str(made.values[name]["scaleTarget"])
         assert pod["deploymentStrategy"]["rollingUpdate"]["maxUnavailable"] == 0
 
 
@@ -328,9 +348,21 @@ def test_more_replicas_at_least_than_at_most_are_refused(component: str) -> None
     assert f"{component}.minReplicas is 5, over maxReplicas 4" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ("{scaleTarget: 101}", "transformer.scaleTarget is 101 percent of cpu, over 100"),
+        ("{scaleMetric: rps}", "transformer.scaleMetric is rps, which is read from keda.prometheus: set that"),
+    ],
+)
+def test_a_target_that_means_nothing_is_refused(values: str, told: str) -> None:
+    assert told in helm("template", values=f"transformer: {values}").stderr
+
+
 def test_a_pod_has_time_to_end(made: Release) -> None:
     delay, grace = (made.values["shutdown"][key] for key in ("delaySeconds", "graceSeconds"))
-    slept = {name: one["lifecycle"]["preStop"]["sleep"]["seconds"] for name, (one, _) in made.processes.items()}
+    asked = {name: one for name, (one, _) in made.processes.items() if name != FEED}
+    slept = {name: one["lifecycle"]["preStop"]["sleep"]["seconds"] for name, one in asked.items()}
     feeder = slept.pop("feeder")
     assert set(slept.values()) == {delay}
     assert feeder >= delay + grace, "the transformer answers from the feeder's state"
@@ -375,14 +407,22 @@ def parsed(container: dict[str, Any], more: list[str], monkeypatch: pytest.Monke
     return found
 
 
-@pytest.mark.parametrize("name", ["feeder", *COMPONENTS])
+@pytest.mark.parametrize("name", ["feeder", FEED, *COMPONENTS])
 def test_programs_accept_their_arguments(made: Release, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if name == FEED and FEED not in made.pods:
+        return
     container, pod = made.processes[name]
-    assert container["args"][0] == f"inference.{name}"
+    assert container["args"][0] == f"inference.{name.replace('-', '_')}"
     ports = [(port["name"], port["containerPort"]) for port in container["ports"]]
     if name == "feeder":
         values = parsed(container, [], monkeypatch)
         assert (values.host, [("feeder", values.port)]) == ("0.0.0.0", ports)  # noqa: S104 - in a pod
+        return
+    if name == FEED:
+        assert container["command"] == ["python", "-m"], "the training image has no entrypoint"
+        values = parsed(container, [], monkeypatch)
+        assert (values.host, [("feed", values.port)]) == ("0.0.0.0", ports)  # noqa: S104 - in a pod
+        assert values.model == made.values["model"]["digest"]
         return
     assert container is pod["containers"][0], "KServe adds to the first container, and its Service leads to that"
     service = made.service["metadata"]["name"]
@@ -427,7 +467,7 @@ def test_programs_read_their_environment(made: Release) -> None:
 
 def test_every_variable_is_read_by_the_code(made: Release) -> None:
     for name, (container, _) in made.processes.items():
-        own = {one["name"] for one in made.values[name]["extraEnv"]}
+        own = {one["name"] for one in made.values[VALUES.get(name, name)]["extraEnv"]}
         assert environment(container).keys() - own - READ_BY_OTHERS <= strings(), name
 
 

@@ -24,19 +24,45 @@ capabilities: {drop: [ALL]}
 {{- if gt (int $own.minReplicas) (int $own.maxReplicas) }}
 {{- fail (printf "%s.minReplicas is %v, over maxReplicas %v" .component $own.minReplicas $own.maxReplicas) }}
 {{- end -}}
+{{- $rps := eq $own.scaleMetric "rps" -}}
+{{- if and $rps (not $values.keda.prometheus) }}
+{{- fail (printf "%s.scaleMetric is rps, which is read from keda.prometheus: set that" .component) }}
+{{- end -}}
+{{- if and (not $rps) (gt (int $own.scaleTarget) 100) }}
+{{- fail (printf "%s.scaleTarget is %v percent of %s, over 100" .component $own.scaleTarget $own.scaleMetric) }}
+{{- end -}}
+{{- $scaled := gt (int $own.maxReplicas) (int $own.minReplicas) -}}
 labels:
   {{- include "rapt.labels" .root | nindent 2 }}
   app.kubernetes.io/component: {{ .component }}
 annotations:
-  serving.kserve.io/autoscalerClass: {{ ternary "hpa" "none" (gt (int $own.maxReplicas) (int $own.minReplicas)) }}
+  serving.kserve.io/autoscalerClass: {{ ternary (ternary "keda" "hpa" $rps) "none" $scaled }}
   {{- with $values.podAnnotations }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
 minReplicas: {{ int64 $own.minReplicas }}
 maxReplicas: {{ int64 $own.maxReplicas }}
+{{- if $rps }}
+autoScaling:
+  metrics:
+    - type: External
+      external:
+        metric:
+          backend: prometheus
+          serverAddress: {{ $values.keda.prometheus | quote }}
+          query: sum(rate(rapt_request_seconds_count{namespace={{ .root.Release.Namespace | quote }},pod=~"interest-{{ .component }}-.*"}[1m]))
+        target: {type: Value, value: {{ int64 $own.scaleTarget | quote }}}
+{{- else }}
 scaleMetric: {{ $own.scaleMetric }}
 scaleTarget: {{ int64 $own.scaleTarget }}
+{{- end }}
 deploymentStrategy: {type: RollingUpdate, rollingUpdate: {maxUnavailable: 0, maxSurge: 1}}
+{{ include "rapt.pod" . }}
+{{- end }}
+
+{{/* Takes {root, component}: the fields of a pod, but for containers and volumes. */}}
+{{- define "rapt.pod" -}}
+{{- $values := .root.Values -}}
 serviceAccountName: {{ .root.Release.Name }}
 automountServiceAccountToken: false
 enableServiceLinks: false
