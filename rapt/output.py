@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -59,3 +59,16 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
     raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def says(details: Mapping[str, Any]) -> str:
+    """The few of a process's own figures that a person looks for first."""
+    shown = {
+        "waits_for": "waits for {}", "model_digest": "model {:.12}", "videos": "{} videos", "viewers": "{} viewers",
+        "lag": "lag {}", "state_age_ms": "{} ms old", "encoded": "{} encoded", "dead_letters": "{} dead letters",
+        "rejected": "{} rejected", "refused_models": "{} models refused",
+    }  # fmt: skip
+    always = {"lag", "state_age_ms"}
+    parts = [form.format(details[name]) for name, form in shown.items() if details.get(name) or
+             (name in always and name in details)]  # fmt: skip
+    return ", ".join(parts)

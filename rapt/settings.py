@@ -71,6 +71,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             description="Endpoint: HTTP port; gRPC is the next, inner servers take the eight after it.",
         ),
     ] = 8080
+    serving_endpoint: Annotated[
+        str,
+        Meta(pattern="^(https?://[^/]+)?$", description="Where predictions are asked for; empty: that of `rapt up`."),
+    ] = ""
     serving_workers: Annotated[int, Meta(ge=1, le=64, description="Processes of the endpoint's transformer.")] = 1
     serving_model: Annotated[
         str, Meta(pattern="^[0-9a-f]*$", description="Digest of the model to serve; empty: the one published last.")
@@ -126,7 +130,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def endpoint(self) -> str:
         """Where predictions are asked for."""
-        return f"http://127.0.0.1:{self.serving_port}"
+        return self.serving_endpoint or f"http://127.0.0.1:{self.serving_port}"
 
     @property
     def state_folder(self) -> Path:

@@ -43,8 +43,6 @@ BYTES = b"application/octet-stream"
 
 def serve(make: Callable[[], ServedModel], listen: Listen) -> None:
     """Serve the model that `make` gives until SIGTERM or SIGINT; raises PortTaken."""
-    for noisy in ("kserve.trace", "kserve", "uvicorn", "uvicorn.access"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_Worker(make(), listen).run())
 
@@ -53,6 +51,8 @@ class _Worker:
     def __init__(self, model: ServedModel, listen: Listen) -> None:
         self.model, self.listen = model, listen
         self.kserve = ModelServer(http_port=listen.http_port, grpc_port=listen.grpc_port, workers=1)
+        for noisy in ("kserve.trace", "kserve", "uvicorn", "uvicorn.access"):  # now, since it has set its own
+            logging.getLogger(noisy).setLevel(logging.WARNING)
         self.kserve.register_model(model)
 
     async def run(self) -> None:

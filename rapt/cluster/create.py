@@ -3,81 +3,108 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from rapt.cluster.programs import Kubectl, need, run
-from rapt.cluster.secrets import make_secrets
+from rapt.cluster.secrets import copy_store_keys, make_secrets
 from rapt.cluster.trouble import reasons
 from rapt.errors import ClusterFailed
 
 NAMESPACE = "rapt"
 ROOT = Path(__file__).parents[2]
+CHART, MANIFESTS = ROOT / "charts" / "rapt", ROOT / "manifests"
 VERSION = "0.1.0"
 IMAGES = {name: f"rapt/{name}:{VERSION}" for name in ("serving", "explainer", "training", "monitoring")}
-UNDERNEATH = ("chrislusf/seaweedfs:4.48", "apache/kafka:4.3.1")
-KSERVE, CERT_MANAGER = "v0.17.0", "v1.19.1"
+TRAINING = IMAGES["training"]
+KSERVE, CERT_MANAGER, STRIMZI, KUBEFLOW, PROMETHEUS = "v0.17.0", "v1.19.1", "1.2.0", "2.17.0", "79.5.0"
 KSERVE_CHARTS = "oci://ghcr.io/kserve/charts"
 CERT_MANAGER_URL = f"https://github.com/cert-manager/cert-manager/releases/download/{CERT_MANAGER}/cert-manager.yaml"
-BUILD_S, LOAD_S, READY_S, INSTALL_S = 1800.0, 600.0, 300.0, 300.0
+STRIMZI_CHART = "oci://quay.io/strimzi-helm/strimzi-kafka-operator"
+KUBEFLOW_URL = "github.com/kubeflow/pipelines/manifests/kustomize"
+PROMETHEUS_CHART = "oci://ghcr.io/prometheus-community/charts/kube-prometheus-stack"
+BUILD_S, LOAD_S, READY_S, INSTALL_S = 1800.0, 900.0, 300.0, 600.0
 PIP_VARIABLES = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL")
+PROMETHEUS_VALUES = ("--set", "podMonitor.enabled=true", "--set-json", 'networkPolicy.scrapers=[{"namespaceSelector": \
+{"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]')  # fmt: skip
+
+IMAGE = re.compile(r"(?m)^\s*(?:- )?image: (\S+)$")
 
 Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to make: a kind cluster called `name`, or everything on the existing `context`."""
+    """What to make: a kind cluster called `name` (or a minikube one), or everything on the existing `context`."""
 
     name: str = "rapt"
     context: str = ""
     overlay: str = "kind"
     values: tuple[Path, ...] = ()
+    minikube: bool = False
+    kubeflow: bool = False
+    prometheus: bool = False
 
     @property
     def cluster(self) -> Kubectl:
         """kubectl on it."""
-        return Kubectl(self.context or f"kind-{self.name}", NAMESPACE)
+        return Kubectl(self.context or (self.name if self.minikube else f"kind-{self.name}"), NAMESPACE)
 
     @property
     def kind(self) -> str:
         """The kind cluster's name; empty for other clusters."""
-        return (
-            self.context.removeprefix("kind-")
-            if self.context.startswith("kind-")
-            else ""
-            if self.context
-            else self.name
-        )
+        context = self.cluster.context
+        return context.removeprefix("kind-") if context.startswith("kind-") and not self.minikube else ""
+
+    @property
+    def loads(self) -> tuple[str, ...]:
+        """The command that brings an image, to be named next, to the nodes; empty where they pull."""
+        if self.minikube:
+            return ("minikube", "--profile", self.cluster.context, "image", "load")
+        return ("kind", "load", "docker-image", "--name", self.kind) if self.kind else ()
 
 
 def create(plan: Plan, tell: Tell) -> None:
     """Have the cluster with all that serves, up to the model; raises MissingProgram, ClusterFailed."""
-    need("docker", "kubectl", "helm", *(("kind",) if plan.kind else ()))
-    steps: tuple[tuple[str, Callable[[Plan], str]], ...] = (
-        ("cluster", have_cluster),
-        ("images", have_images),
-        ("KServe", have_kserve),
-        ("keys", have_keys),
-        ("Kafka and object store", have_ground),
-        ("chart", have_chart),
-    )
-    for name, step in steps:
+    need("docker", "kubectl", "helm", *plan.loads[:1])
+
+    def step(name: str, work: Callable[[], str]) -> None:
         begun = time.monotonic()
-        done = step(plan)
+        done = work()
         tell(f"{time.monotonic() - begun:6.1f} s  {name}: {done}")
+
+    step("cluster", lambda: have_cluster(plan))
+    first, then = images(plan)
+    # Images take the longest: they are brought while the rest is installed, those that Kafka needs before the others.
+    with ThreadPoolExecutor(1) as side:
+        small = side.submit(have_images, plan, first)
+        large = side.submit(have_images, plan, then)
+        try:
+            step("KServe", lambda: have_kserve(plan))
+            step("operators", lambda: have_operators(plan))
+            step("images", small.result)
+            step("keys", lambda: have_keys(plan))
+            step("Kafka and object store", lambda: have_ground(plan))
+            step("more images", large.result)
+        except BaseException:
+            large.cancel()
+            raise
+    step("chart", lambda: have_chart(plan))
 
 
 def delete(plan: Plan) -> None:
-    """Delete the kind cluster, or what was installed on another one, with its data."""
+    """Delete the kind or minikube cluster, or what was installed on another one, with its data."""
     if not plan.context:
-        run(["kind", "delete", "cluster", "--name", plan.name], deadline_s=120)
+        profile = ("minikube", "delete", "--profile", plan.name)
+        run(profile if plan.minikube else ("kind", "delete", "cluster", "--name", plan.name), deadline_s=120)
         return
     cluster = plan.cluster
     if "rapt" in cluster.helm("list", "--short").split():
@@ -86,9 +113,13 @@ def delete(plan: Plan) -> None:
 
 
 def have_cluster(plan: Plan) -> str:
-    """Make the kind cluster unless it is there; an existing context is only asked."""
+    """Make the kind or minikube cluster unless it is there; an existing context is only asked."""
     if plan.context:
-        return f"{plan.context}, {plan.cluster('version', '-o', 'json').count('gitVersion')} sides answer"
+        return f"{plan.context}, Kubernetes {version(plan.cluster)}"
+    if plan.minikube:
+        # Calico, since minikube's own network does not enforce NetworkPolicies.
+        run(["minikube", "start", "--profile", plan.name, "--cni", "calico", "--wait", "all"], deadline_s=INSTALL_S)
+        return f"minikube {plan.name} runs"
     if plan.name in run(["kind", "get", "clusters"], deadline_s=30).split():
         return f"kind-{plan.name} is there"
     image = os.environ.get("KIND_NODE_IMAGE", "")
@@ -97,17 +128,34 @@ def have_cluster(plan: Plan) -> str:
     return f"kind-{plan.name} was made"
 
 
-def have_images(plan: Plan) -> str:
-    """Build our images, and load them and those underneath into a kind cluster."""
+def version(cluster: Kubectl) -> str:
+    """Kubernetes' version, as v1.34.0."""
+    found: str = json.loads(cluster("version", "-o", "json"))["serverVersion"]["gitVersion"]
+    return found
+
+
+def images(plan: Plan) -> tuple[list[str], list[str]]:
+    """The images that the overlay needs, and those that the chart needs beside them."""
+    files = [word for path in plan.values for word in ("-f", str(path))]
+    chart = plan.cluster.helm("template", "rapt", str(CHART), "--kube-version", version(plan.cluster), *files)
+    overlay = run(["kubectl", "kustomize", str(_overlay(plan))], deadline_s=60)
+    first, then = (list(dict.fromkeys(IMAGE.findall(text))) for text in (overlay, chart))
+    return first, [one for one in (*then, *([TRAINING] if plan.kubeflow else ())) if one not in first]
+
+
+def have_images(plan: Plan, wanted: list[str]) -> str:
+    """Build those that are ours, and bring all of them to the nodes of a kind or minikube cluster."""
     for target, tag in IMAGES.items():
-        build(target, tag)
-    if not plan.kind:
-        return f"{', '.join(IMAGES.values())} were built: push them to where the cluster's nodes pull from"
-    for image in (*IMAGES.values(), *UNDERNEATH):
+        if tag in wanted:
+            build(target, tag)
+    if not plan.loads:
+        built = [one for one in wanted if one in IMAGES.values()]
+        return f"{', '.join(built) or 'none'} built: push them to where the cluster's nodes pull from"
+    for image in wanted:
         if not _has_image(image):
             run(["docker", "pull", image], deadline_s=LOAD_S)
-        run(["kind", "load", "docker-image", image, "--name", plan.kind], deadline_s=LOAD_S)
-    return "are on the nodes"
+        run([*plan.loads, image], deadline_s=LOAD_S)
+    return f"{', '.join(wanted) or 'none'}"
 
 
 def build(target: str, tag: str) -> None:
@@ -119,29 +167,61 @@ def build(target: str, tag: str) -> None:
 
 def have_kserve(plan: Plan) -> str:
     """Install cert-manager and KServe in Standard mode unless KServe is there."""
-    cluster = plan.cluster
+    cluster = plan.cluster.of("")
     if cluster.get("crd", "inferenceservices.serving.kserve.io"):
         return "is there"
     cluster("apply", "--server-side", "-f", CERT_MANAGER_URL, deadline_s=INSTALL_S)
     for name in ("cert-manager", "cert-manager-webhook"):
-        cluster("--namespace", "cert-manager", "rollout", "status", f"deployment/{name}", deadline_s=INSTALL_S)
-    for chart, more in (("kserve-crd", ()), ("kserve", ("--set", "kserve.controller.deploymentMode=Standard"))):
-        cluster.helm("upgrade", "--install", chart, f"{KSERVE_CHARTS}/{chart}", "--version", KSERVE, "--namespace",
-                     "kserve", "--create-namespace", "--wait", *more, deadline_s=INSTALL_S)  # fmt: skip
+        cluster.of("cert-manager")("rollout", "status", f"deployment/{name}", deadline_s=INSTALL_S)
+    for chart, more in (("kserve-crd", ()), ("kserve", ("kserve.controller.deploymentMode=Standard",))):
+        _install(cluster.of("kserve"), chart, f"{KSERVE_CHARTS}/{chart}", KSERVE, *more)
     return f"{KSERVE} was installed"
+
+
+def have_operators(plan: Plan) -> str:
+    """Install Strimzi where the overlay needs it, and what was asked for beside, unless they are there."""
+    cluster, made = plan.cluster.of(""), []
+    strimzi = re.search(
+        "(?m)^apiVersion: kafka.strimzi.io", run(["kubectl", "kustomize", str(_overlay(plan))], deadline_s=60)
+    )
+    if strimzi and not cluster.get("crd", "kafkas.kafka.strimzi.io"):
+        cluster("apply", "-k", str(MANIFESTS / "base"))
+        _install(cluster.of("strimzi"), "strimzi", STRIMZI_CHART, STRIMZI, f"watchNamespaces={{{NAMESPACE}}}")
+        made.append(f"Strimzi {STRIMZI}")
+    if plan.prometheus and not cluster.get("crd", "podmonitors.monitoring.coreos.com"):
+        everywhere = "prometheus.prometheusSpec.podMonitorSelectorNilUsesHelmValues=false"
+        _install(cluster.of("monitoring"), "prometheus", PROMETHEUS_CHART, PROMETHEUS, everywhere)
+        made.append(f"Prometheus and Grafana {PROMETHEUS}")
+    if plan.kubeflow and not cluster.of("kubeflow").get("deployment", "ml-pipeline"):
+        cluster("apply", "-k", f"{KUBEFLOW_URL}/cluster-scoped-resources?ref={KUBEFLOW}", deadline_s=INSTALL_S)
+        cluster("wait", "crd/applications.app.k8s.io", "--for=condition=established", "--timeout=60s", deadline_s=70)
+        cluster("apply", "-k", f"{KUBEFLOW_URL}/env/platform-agnostic?ref={KUBEFLOW}", deadline_s=INSTALL_S)
+        cluster.of("kubeflow")("rollout", "status", "deployment/ml-pipeline", deadline_s=INSTALL_S)
+        made.append(f"Kubeflow Pipelines {KUBEFLOW}")
+    return f"{', '.join(made)} installed" if made else "none is missing"
+
+
+def _install(cluster: Kubectl, name: str, chart: str, version: str, *values: str) -> None:
+    chosen = [word for value in values for word in ("--set", value)]
+    cluster.helm("upgrade", "--install", name, chart, "--version", version, "--create-namespace", "--wait", *chosen,
+                 deadline_s=INSTALL_S)  # fmt: skip
 
 
 def have_keys(plan: Plan) -> str:
     """Make the namespace and the Secrets that are missing in it."""
-    plan.cluster("apply", "-k", str(ROOT / "manifests" / "base"))
+    plan.cluster("apply", "-k", str(MANIFESTS / "base"))
     made = make_secrets(plan.cluster)
+    if plan.kubeflow:
+        copy_store_keys(plan.cluster, "kubeflow")
     return f"made {', '.join(made)}" if made else "are there"
 
 
 def have_ground(plan: Plan) -> str:
     """Apply the overlay, and wait for Kafka and the object store."""
     cluster = plan.cluster
-    cluster("apply", "-k", str(ROOT / "manifests" / "overlays" / plan.overlay))
+    cluster("apply", "-k", str(_overlay(plan)))
+    if plan.kubeflow:
+        cluster.of("")("apply", "-k", str(MANIFESTS / "parts" / "kubeflow"))
     with told(cluster):
         for one in cluster.items("statefulsets"):
             name = one["metadata"]["name"]
@@ -151,14 +231,18 @@ def have_ground(plan: Plan) -> str:
 
 def have_chart(plan: Plan) -> str:
     """Install or upgrade the release; what serves waits for a model by itself."""
+    more = PROMETHEUS_VALUES if plan.prometheus else ()
     files = [word for path in plan.values for word in ("-f", str(path))]
-    plan.cluster.helm("upgrade", "--install", "rapt", str(ROOT / "charts" / "rapt"), *files, deadline_s=INSTALL_S)
+    plan.cluster.helm("upgrade", "--install", "rapt", str(CHART), *more, *files, deadline_s=INSTALL_S)
     return "is installed"
 
 
 def wait_ready(cluster: Kubectl, deadline_s: float = READY_S) -> None:
-    """Wait until predictor, transformer and explainer answer; raises ClusterFailed with the reasons."""
+    """Wait until all that serves answers; raises ClusterFailed with the reasons."""
     with told(cluster):
+        for one in cluster.get("deployments", "-l", "app.kubernetes.io/component=catalogue-feed")["items"]:
+            cluster("rollout", "status", f"deployment/{one['metadata']['name']}", f"--timeout={deadline_s:g}s",
+                    deadline_s=deadline_s + 10)  # fmt: skip
         for part in ("Predictor", "Transformer", "Explainer"):
             condition = f"--for=condition={part}Ready"
             cluster("wait", "inferenceservice/interest", condition, f"--timeout={deadline_s:g}s",
@@ -190,6 +274,10 @@ def forwarded(cluster: Kubectl, target: str, port: int) -> Iterator[int]:
         process.terminate()
         process.wait()
         said.close()
+
+
+def _overlay(plan: Plan) -> Path:
+    return MANIFESTS / "overlays" / plan.overlay
 
 
 def _has_image(tag: str) -> bool:

@@ -31,11 +31,14 @@ def object_store(cluster: Kubectl) -> Iterator[ObjectStore]:
 
 
 def publish(cluster: Kubectl, source: ObjectStore, digest: str = "") -> str:
-    """Copy a model of `source` (empty: the newest) into the cluster and make it the one that is served; its digest."""
+    """Copy a model of `source` (empty: the newest) and what it learned from into the cluster; its digest.
+
+    It is the one that is served then.
+    """
     chosen = digest or models.latest(source)
     with tempfile.TemporaryDirectory(prefix="rapt-publish-") as name, object_store(cluster) as target:
-        folder = Path(name) / "bundle"
-        bundle = models.fetch_bundle(source, chosen, folder)
-        models.publish_bundle(target, bundle.folder, bundle.digest, Path(name) / "no-dataset",
-                              published_at_ms=time.time_ns() // 1_000_000)  # fmt: skip
+        bundle = models.fetch_bundle(source, chosen, Path(name))
+        dataset = models.fetch_dataset(source, bundle.manifest["data"]["dataset"], Path(name))
+        now_ms = time.time_ns() // 1_000_000
+        models.publish_bundle(target, bundle.folder, bundle.digest, dataset, published_at_ms=now_ms)
     return bundle.digest

@@ -42,7 +42,7 @@ def run(command: Sequence[str], *, deadline_s: float, given: str = "", env: Mapp
 
 
 class Kubectl:
-    """kubectl and helm on one context and namespace."""
+    """kubectl and helm on one context and namespace; with an empty one objects go where they say."""
 
     def __init__(self, context: str, namespace: str) -> None:
         self.context, self.namespace = context, namespace
@@ -53,12 +53,19 @@ class Kubectl:
     @property
     def command(self) -> tuple[str, ...]:
         """What its arguments follow."""
-        return ("kubectl", "--context", self.context, "--namespace", self.namespace)
+        return ("kubectl", "--context", self.context, *self._within)
+
+    @property
+    def _within(self) -> tuple[str, ...]:
+        return ("--namespace", self.namespace) if self.namespace else ()
+
+    def of(self, namespace: str) -> Kubectl:
+        """The same cluster's other namespace."""
+        return Kubectl(self.context, namespace)
 
     def helm(self, *arguments: str, deadline_s: float = 60.0) -> str:
         """Run helm on the same cluster and namespace."""
-        command = ["helm", "--kube-context", self.context, "--namespace", self.namespace, *arguments]
-        return run(command, deadline_s=deadline_s)
+        return run(["helm", "--kube-context", self.context, *self._within, *arguments], deadline_s=deadline_s)
 
     def get(self, *arguments: str) -> dict[str, Any]:
         """The JSON of `kubectl get`; empty when there is no such object."""

@@ -20,6 +20,8 @@ USERS = ("feeder", "transformer", "predictor", "explainer", "catalogue-feed", "g
 """Kafka's users, each with a Secret of its name, as Strimzi's KafkaUser makes them."""
 CA, SERVER = "rapt-cluster-ca-cert", "rapt-kafka-server"
 STORE = "object-store-credentials"
+STEPS = "rapt-s3"
+"""The Secret of pipelines' steps, as `pipelines.training` names it."""
 VALID_DAYS = 365
 USAGES = ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement",
           "key_cert_sign", "crl_sign", "encipher_only", "decipher_only")  # fmt: skip
@@ -41,6 +43,12 @@ def make_secrets(cluster: Kubectl) -> list[str]:
     if made:
         cluster.apply(*made)
     return [one["metadata"]["name"] for one in made]
+
+
+def copy_store_keys(cluster: Kubectl, namespace: str) -> None:
+    """Have the object store's keys in another namespace too, as the Secret that pipelines' steps are given."""
+    found = cluster.get("secret", STORE)["data"]
+    cluster.of(namespace).apply(secret(STEPS, {name: base64.b64decode(one).decode() for name, one in found.items()}))
 
 
 def secret(name: str, values: dict[str, str]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rapt.cluster.programs import Kubectl
+from rapt.cluster.status import said
 from rapt.errors import ClusterFailed
 
 LINES = 5
@@ -26,8 +27,8 @@ def reasons(cluster: Kubectl) -> list[str]:
         scheduled = conditions.get("PodScheduled", {})
         if scheduled.get("status") == "False":
             found.append(f"pod {name} is not scheduled: {scheduled.get('message', '')}")
-        for container in (*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])):
-            if not container.get("ready") and (why := _why(cluster, name, container)):
+        for container in _all(status, "initContainerStatuses", "containerStatuses"):
+            if not container.get("ready") and (why := _why(cluster, pod, container)):
                 found.append(f"pod {name}, {container['name']}: {why}")
         if len(found) > before:
             troubled.add(name)
@@ -57,7 +58,7 @@ def _lacks(owner: dict[str, Any]) -> bool:
     return ready < int(owner["spec"]["replicas"])
 
 
-def _why(cluster: Kubectl, pod: str, container: dict[str, Any]) -> str:
+def _why(cluster: Kubectl, pod: dict[str, Any], container: dict[str, Any]) -> str:
     state = container.get("state", {})
     if state.get("terminated", {}).get("exitCode") == 0:
         return ""
@@ -66,8 +67,15 @@ def _why(cluster: Kubectl, pod: str, container: dict[str, Any]) -> str:
     ended = state.get("terminated") or container.get("lastState", {}).get("terminated")
     if ended:
         told = f"{told} ended with {ended.get('exitCode')} {ended.get('reason', '')}".strip()
-    words = _last_words(cluster, pod, container["name"])
+    (spec,) = [one for one in _all(pod["spec"], "initContainers", "containers") if one["name"] == container["name"]]
+    if waits_for := said(cluster, pod, spec).get("waits_for"):
+        return f"{told or 'runs'}, and waits for {waits_for}"
+    words = _last_words(cluster, pod["metadata"]["name"], container["name"])
     return f"{told or 'runs, and is not ready'}{f'; it said: {words}' if words else ''}"
+
+
+def _all(tree: dict[str, Any], *keys: str) -> list[dict[str, Any]]:
+    return [one for key in keys for one in tree.get(key, [])]
 
 
 def _last_words(cluster: Kubectl, pod: str, container: str) -> str:

@@ -1,14 +1,14 @@
 """`rapt up`, `down`, `status`, `doctor`: the processes of this machine and whether it is fit for them."""
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Annotated
 
 import typer
 
-from rapt.output import JsonFlag, duration, note, print_json, print_table, size
+from rapt.output import JsonFlag, duration, note, print_json, print_table, says, size
 
 PANEL = "This machine"
 NOT_RUNNING = 3
+OnCluster = Annotated[bool, typer.Option("--cluster", help="Of the cluster, as `rapt cluster` has it.")]
 
 app = typer.Typer()
 
@@ -46,8 +46,13 @@ def down(json: JsonFlag = False) -> None:
 
 
 @app.command(rich_help_panel=PANEL)
-def status(json: JsonFlag = False) -> None:
+def status(cluster: OnCluster = False, json: JsonFlag = False) -> None:
     """Show what runs, where, and what it takes; exit code 3 when something does not run."""
+    if cluster:
+        from rapt.commands.cluster import status as on_cluster
+
+        on_cluster(json=json)
+        return
     from rapt import settings, stack
 
     found = stack.status(settings.load())
@@ -66,7 +71,7 @@ def status(json: JsonFlag = False) -> None:
                     size(one.data_bytes),
                     duration(one.uptime_s) if one.running else "-",
                     one.restarts,
-                    _says(one.details) if one.details or not one.running else "-",
+                    says(one.details) if one.details or not one.running else "-",
                 )
                 for one in found
             ],
@@ -76,22 +81,14 @@ def status(json: JsonFlag = False) -> None:
         raise typer.Exit(NOT_RUNNING)
 
 
-def _says(details: Mapping[str, Any]) -> str:
-    """The few of a process's own figures that a person looks for first."""
-    shown = {
-        "waits_for": "waits for {}", "model_digest": "model {:.12}", "videos": "{} videos", "viewers": "{} viewers",
-        "lag": "lag {}", "state_age_ms": "{} ms old", "encoded": "{} encoded", "dead_letters": "{} dead letters",
-        "rejected": "{} rejected", "refused_models": "{} models refused",
-    }  # fmt: skip
-    always = {"lag", "state_age_ms"}
-    parts = [form.format(details[name]) for name, form in shown.items() if details.get(name) or
-             (name in always and name in details)]  # fmt: skip
-    return ", ".join(parts)
-
-
 @app.command(rich_help_panel=PANEL)
-def doctor(json: JsonFlag = False) -> None:
+def doctor(cluster: OnCluster = False, json: JsonFlag = False) -> None:
     """Check Python, memory, disk, ports, codecs, weights and packages, each with its mend."""
+    if cluster:
+        from rapt.commands.cluster import doctor as of_cluster
+
+        of_cluster(json=json)
+        return
     from rapt import doctor, settings
 
     failed = False
