@@ -28,6 +28,15 @@ def start_store(folder: Path, keys: Credentials) -> Service:
     raise AssertionError
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--cluster",
+        choices=("kind", "current"),
+        default="kind",
+        help="where the tests on a cluster run: a kind cluster that they make and remove, or kubectl's current context",
+    )
+
+
 @pytest.fixture(scope="session", autouse=True)
 def interruptible() -> None:
     """Programs that tests start hear SIGINT, also when the tests run in the background of a shell."""

@@ -29,7 +29,7 @@ from interest.experiments.assignment import Arm
 from interest.records import Exposure
 from interest.serving import Answer, Ask
 from interest.viewer_rows import video_key
-from wire.kafka import KafkaSettings
+from wire.kafka import UNKNOWN_LAG, KafkaSettings
 
 STAGES = Histogram("rapt_stage_seconds", "Time of a prediction by stage", ("stage",), buckets=BUCKETS)
 AGE = Histogram("rapt_state_age_ms", "Age of the viewer state behind a prediction, ms",
@@ -89,7 +89,9 @@ class Transformer(ServedModel):
 
     def missing(self) -> str:
         if not self._fresh.ready:
-            return f"viewers' states: the feeder is {self._fresh.lag} records behind, or does not run"
+            lag = self._fresh.lag
+            behind = "has not heard of Kafka yet" if lag == UNKNOWN_LAG else f"is {lag} records behind"
+            return f"viewers' states: the feeder {behind}, or does not run"
         return self.backend_waits
 
     def status(self) -> dict[str, object]:

@@ -151,11 +151,21 @@ def have_images(plan: Plan, wanted: list[str]) -> str:
     if not plan.loads:
         built = [one for one in wanted if one in IMAGES.values()]
         return f"{', '.join(built) or 'none'} built: push them to where the cluster's nodes pull from"
+    there = ("--nodes", ",".join(open_nodes(plan.cluster))) if plan.kind else ()
     for image in wanted:
         if not _has_image(image):
             run(["docker", "pull", image], deadline_s=LOAD_S)
-        run([*plan.loads, image], deadline_s=LOAD_S)
+        run([*plan.loads, image, *there], deadline_s=LOAD_S)
     return f"{', '.join(wanted) or 'none'}"
+
+
+def open_nodes(cluster: Kubectl) -> list[str]:
+    """The nodes that take pods of ours: those without a taint that keeps them out."""
+    return [
+        one["metadata"]["name"]
+        for one in cluster.items("nodes")
+        if all(taint["effect"] != "NoSchedule" for taint in one["spec"].get("taints", []))
+    ]
 
 
 def build(target: str, tag: str) -> None:

@@ -148,6 +148,48 @@ def doctor(name: Name = "rapt", context: Context = "", minikube: Minikube = Fals
 
 
 @group.command()
+def backup(
+    folder: Annotated[Path, typer.Argument(help="A new folder for the files.")],
+    name: Name = "rapt",
+    context: Context = "",
+    minikube: Minikube = False,
+    json: JsonFlag = False,
+) -> None:
+    """Copy topics with their offsets, models and all else in the cluster's volumes; Kafka and store stop meanwhile."""
+    from rapt.cluster.backup import backup as copy
+    from rapt.cluster.create import Plan
+
+    made = copy(Plan(name, context, minikube=minikube).cluster, folder)
+    if json:
+        print_json(made)
+    else:
+        note(f"wrote {folder}; back with: rapt cluster restore {folder}")
+
+
+@group.command()
+def restore(
+    folder: Annotated[Path, typer.Argument(help="A folder of `rapt cluster backup`.", exists=True)],
+    name: Name = "rapt",
+    context: Context = "",
+    minikube: Minikube = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    json: JsonFlag = False,
+) -> None:
+    """Put a backup in the place of what the cluster's volumes hold."""
+    from rapt.cluster.backup import restore as bring
+    from rapt.cluster.create import Plan
+
+    plan = Plan(name, context, minikube=minikube)
+    if not yes:
+        typer.confirm(f"replace all topics, models and artifacts on {plan.cluster.context}?", abort=True, err=True)
+    about = bring(plan.cluster, folder)
+    if json:
+        print_json(about)
+    else:
+        note(f"restored {folder}")
+
+
+@group.command()
 def delete(name: Name = "rapt", context: Context = "", minikube: Minikube = False, json: JsonFlag = False) -> None:
     """Delete the kind or minikube cluster; with --context uninstall Rapt there, its data included."""
     from rapt.cluster.create import Plan

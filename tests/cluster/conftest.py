@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -21,17 +22,21 @@ NEEDED = ("docker", "kind", "kubectl", "helm")
 
 @pytest.fixture(scope="session")
 def plan(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Plan]:
-    """Where to install: RAPT_TEST_CLUSTER=current takes the context that kubectl is on."""
+    """Where to install; see `--cluster`."""
     if missing := [name for name in NEEDED if shutil.which(name) is None]:
         pytest.skip(f"a cluster needs {', '.join(missing)} on PATH")
-    if os.environ.get("RAPT_TEST_CLUSTER") == "current":
+    if pytestconfig.getoption("--cluster") == "current":
         context = run(["kubectl", "config", "current-context"], deadline_s=10).strip()
         yield Plan(context=context)
         return
     name = f"rapt-test-{os.getpid()}"
     kept = os.environ.get("KUBECONFIG")
     os.environ["KUBECONFIG"] = str(tmp_path_factory.mktemp("kube") / "config")
+    image = os.environ.get("KIND_NODE_IMAGE", "")
+    chosen = ("--image", image) if image else ()
+    config = ("--config", str(Path(__file__).parent / "nodes.yaml"))
     try:
+        run(["kind", "create", "cluster", "--name", name, "--wait", "180s", *config, *chosen], deadline_s=300)
         yield Plan(name=name)
     finally:
         run(["kind", "delete", "cluster", "--name", name], deadline_s=120)

@@ -11,11 +11,14 @@ from pathlib import Path
 import pytest
 
 from interest.bundle import MANIFEST, Bundle, open_bundle, seal
-from rapt.cluster.create import have_chart
+from rapt.cluster.create import CHART, IMAGES, have_chart, open_nodes
+from rapt.cluster.programs import run
+from rapt.cluster.status import status
 from tests.cluster.deployed import Deployed
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 VIEWERS, EVENTS = 20, 60
+PREVIOUS = CHART.parents[1] / "tests" / "charts" / "previous"
 
 
 @pytest.fixture(scope="session")
@@ -62,6 +65,102 @@ def test_a_kill_loses_no_acknowledged_event_and_leaves_the_same_state(served: De
         served.kill(served.pod(component))
     assert sends.said == "acknowledged\n"
     served.until(lambda: served.events_of(*users) == [EVENTS] * VIEWERS, "every event counts")
+
+
+def test_a_restart_of_every_deployment_fails_no_request(served: Deployed) -> None:
+    cluster = served.cluster
+    before = {one["metadata"]["name"] for one in cluster.items("pods")}
+    with served.beside("asks.py", "45") as asks:
+        for component in ("predictor", "transformer", "explainer"):
+            pod = served.pod(component)
+            # As a rollout does it: a new one that answers comes before the old one goes.
+            deployment = f"deployment/interest-{component}"
+            cluster("rollout", "restart", deployment)
+            cluster("rollout", "status", deployment, "--timeout=120s", deadline_s=130)
+            assert served.pod(component) != pod
+    found = asks.found()
+    print(found)
+    assert found["failures"] == [] and found["statuses"].keys() == {"200"}
+    after = {one["metadata"]["name"] for one in cluster.items("pods")}
+    assert len(before - after) == 3
+
+
+def test_a_drained_node_fails_no_request(served: Deployed, tmp_path: Path) -> None:
+    """Two of each, on two nodes; the volumes stay where they are, so what is on them is not evicted."""
+    cluster = served.cluster
+    nodes = [one["metadata"]["name"] for one in cluster.items("nodes")]
+    if len(nodes) < 2:
+        pytest.skip("a drain needs two nodes; the cluster has one")
+    (worker,) = open_nodes(cluster)
+    (other,) = (one for one in nodes if one != worker)
+    values = tmp_path / "values.yaml"
+    two = "{minReplicas: 2, maxReplicas: 2}"
+    values.write_text(f"{{predictor: {two}, transformer: {two}, explainer: {two}, catalogueFeed: {{enabled: false}}}}")
+    images = (IMAGES["serving"], IMAGES["explainer"])
+    run(["kind", "load", "docker-image", *images, "--name", served.plan.kind, "--nodes", other], deadline_s=300)
+    cluster("taint", "node", other, "node-role.kubernetes.io/control-plane:NoSchedule-")
+
+    def where() -> set[tuple[str, str]]:
+        pods = [
+            one for one in cluster.items("pods") if one["metadata"]["labels"].get("serving.kserve.io/inferenceservice")
+        ]
+        ready = [one for one in pods if all(part["ready"] for part in one["status"].get("containerStatuses", [{}])
+                                            if part or [False])]  # fmt: skip
+        return {(one["metadata"]["labels"]["component"], one["spec"]["nodeName"]) for one in ready}
+
+    everywhere = {(part, node) for part in ("predictor", "transformer", "explainer") for node in nodes}
+    try:
+        have_chart(replace(served.plan, values=(values,)))
+        served.until(lambda: where() == everywhere, "each component runs on both nodes")
+        drain = ("drain", worker, "--pod-selector=app.kubernetes.io/name=rapt", "--delete-emptydir-data")
+        with served.beside("asks.py", "40") as asks:
+            cluster(*drain, "--ignore-daemonsets", "--timeout=120s", deadline_s=130)
+            served.until(lambda: where() == {one for one in everywhere if one[1] == other}, "all run on the other node")
+        found = asks.found()
+        print(found)
+        assert found["failures"] == [] and found["statuses"].keys() == {"200"}
+    finally:
+        cluster("uncordon", worker)
+        cluster("taint", "node", other, "node-role.kubernetes.io/control-plane:NoSchedule", "--overwrite")
+        have_chart(served.plan)
+        gone = ("delete", "pods", "-l", "app.kubernetes.io/name=rapt", f"--field-selector=spec.nodeName={other}")
+        cluster(*gone, deadline_s=120)
+    served.until(lambda: where() == {one for one in everywhere if one[1] == worker}, "all are back")
+
+
+def test_the_release_before_is_upgraded_without_a_failed_request(served: Deployed, tmp_path: Path) -> None:
+    cluster, values = served.cluster, tmp_path / "values.yaml"
+    (before,) = PREVIOUS.glob("*.tgz")
+    cluster.helm("upgrade", "rapt", str(before), "--reset-values", deadline_s=120)
+    served.until(lambda: served.events_of("somebody") is not None, "the release before answers")
+    settled(served)
+    values.write_text(cluster.helm("get", "values", "rapt", "--all"))
+    with served.beside("asks.py", "45") as asks:
+        cluster.helm("upgrade", "rapt", str(CHART), "--values", str(values), deadline_s=120)
+        settled(served)
+    found = asks.found()
+    print(found)
+    assert found["failures"] == [] and found["statuses"].keys() == {"200"}
+    have_chart(served.plan)
+
+
+def settled(served: Deployed) -> None:
+    """Wait until every Deployment has what it wants, and nothing of what was before."""
+    for one in served.cluster.items("deployments"):
+        served.cluster("rollout", "status", f"deployment/{one['metadata']['name']}", "--timeout=150s", deadline_s=160)
+
+
+def test_what_is_taken_stays_within_what_is_asked_for(served: Deployed) -> None:
+    """Under load, printed as the table of docs/cluster.md; the kubelet has looked by the end of it."""
+    with served.beside("asks.py", "40"), served.beside("sends.py", "taken", "20", "600", "35"):
+        pass
+    found = [one for one in status(served.cluster) if one.component != "gateway"]
+    for one in found:
+        assert one.memory is not None and one.cpu is not None
+        print(f"| {one.component}, {one.container} | {one.cpu:.2f} | {one.cpu_requested:g} / {one.cpu_limit:g} "
+              f"| {one.memory / 2**20:.0f} | {one.memory_requested / 2**20:.0f} / {one.memory_limit / 2**20:.0f} |")  # fmt: skip
+    assert {one.component for one in found} >= {"transformer", "predictor", "explainer", "catalogue-feed", "kafka"}
+    assert [one.container for one in found if (one.memory or 0) > one.memory_requested] == []
 
 
 def test_uninstalling_leaves_data_and_nothing_else(served: Deployed) -> None:
