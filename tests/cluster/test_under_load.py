@@ -7,6 +7,7 @@ import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -101,11 +102,9 @@ def test_a_drained_node_fails_no_request(served: Deployed, tmp_path: Path) -> No
     cluster("taint", "node", other, "node-role.kubernetes.io/control-plane:NoSchedule-")
 
     def where() -> set[tuple[str, str]]:
-        pods = [
-            one for one in cluster.items("pods") if one["metadata"]["labels"].get("serving.kserve.io/inferenceservice")
-        ]
-        ready = [one for one in pods if all(part["ready"] for part in one["status"].get("containerStatuses", [{}])
-                                            if part or [False])]  # fmt: skip
+        """Component and node of each pod that is ready."""
+        pods = cluster.get("pods", "-l", "serving.kserve.io/inferenceservice")["items"]
+        ready = [one for one in pods if {"type": "Ready", "status": "True"}.items() <= _condition(one).items()]
         return {(one["metadata"]["labels"]["component"], one["spec"]["nodeName"]) for one in ready}
 
     everywhere = {(part, node) for part in ("predictor", "transformer", "explainer") for node in nodes}
@@ -144,6 +143,10 @@ def test_the_release_before_is_upgraded_without_a_failed_request(served: Deploye
     have_chart(served.plan)
 
 
+def _condition(pod: dict[str, Any]) -> dict[str, Any]:
+    return next((one for one in pod["status"].get("conditions", []) if one["type"] == "Ready"), {})
+
+
 def settled(served: Deployed) -> None:
     """Wait until every Deployment has what it wants, and nothing of what was before."""
     for one in served.cluster.items("deployments"):
@@ -157,8 +160,11 @@ def test_what_is_taken_stays_within_what_is_asked_for(served: Deployed) -> None:
     found = [one for one in status(served.cluster) if one.component != "gateway"]
     for one in found:
         assert one.memory is not None and one.cpu is not None
-        print(f"| {one.component}, {one.container} | {one.cpu:.2f} | {one.cpu_requested:g} / {one.cpu_limit:g} "
-              f"| {one.memory / 2**20:.0f} | {one.memory_requested / 2**20:.0f} / {one.memory_limit / 2**20:.0f} |")  # fmt: skip
+        taken, asked, allowed = (
+            round(figure / 2**20) for figure in (one.memory, one.memory_requested, one.memory_limit)
+        )
+        cores = f"{one.cpu:.2f} | {one.cpu_requested:g} / {one.cpu_limit:g}"
+        print(f"| {one.component}, {one.container} | {cores} | {taken} | {asked} / {allowed} |")
     assert {one.component for one in found} >= {"transformer", "predictor", "explainer", "catalogue-feed", "kafka"}
     assert [one.container for one in found if (one.memory or 0) > one.memory_requested] == []
 
