@@ -1,0 +1,154 @@
+"""Every component in its real image: the same bytes as on the laptop, and nothing done twice between the two."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from components.runtime import tree_digest
+from pipelines.local import StepOutcome, run
+from pipelines.training import PIPELINES
+from rapt.cluster.create import IMAGES, build
+from tests.containers.conftest import SMALL, shared
+from tests.containers.steps import Containers, Ended, Run
+from tests.pipelines.small import fetch, own, ungated
+from wire.models import latest
+from wire.objects import ObjectStore
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+
+
+def outcomes(steps: Mapping[str, Ended | StepOutcome]) -> dict[str, tuple[object, dict[str, str]]]:
+    """Of each step, what it told and the digest of each artifact."""
+    return {
+        name: (step.result, {key: tree_digest(Path(path)) for key, path in step.outputs.items()})
+        for name, step in steps.items()
+    }
+
+
+def test_the_same_inputs_make_the_same_artifacts_in_containers_and_on_the_laptop(
+    trained_in_containers: Run, containers_env: dict[str, str], tmp_path: Path
+) -> None:
+    anew = {**containers_env, "RAPT_NO_CACHE": "1", "RAPT_CACHE": str(tmp_path / "cache")}
+    here = run(ungated, SMALL, tmp_path / "run", anew)
+    assert not any(step.cached for step in here.steps.values())
+    for name, step in trained_in_containers.steps.items():
+        print(f"{name:20} {step.seconds:6.1f} s in a container, {here.steps[name].seconds:6.1f} s here")
+    theirs, ours = outcomes(trained_in_containers.steps), outcomes(here.steps)
+    assert [name for name in theirs if theirs[name] != ours[name]] == []
+    store = ObjectStore.from_env(containers_env)
+    assert latest(store) == here.steps["publish"].result["digest"]
+
+
+def test_what_containers_did_is_not_done_again_on_the_laptop_nor_the_other_way(
+    trained_in_containers: Run, containers_env: dict[str, str], tmp_path: Path
+) -> None:
+    here = run(ungated, SMALL, tmp_path / "run", {**containers_env, "RAPT_CACHE": str(tmp_path / "cache")})
+    assert {name for name, step in here.steps.items() if not step.cached} == set()
+    again = Containers(ungated, SMALL, shared(folder_of(tmp_path, "again")), containers_env).wait()
+    assert again.code == 0, again.log[-2000:]
+    assert {name for name, step in again.steps.items() if not step.cached} == set()
+
+
+def test_logs_of_ones_own_are_imported_in_a_container(
+    trained_in_containers: Run, containers_env: dict[str, str], tmp_path: Path
+) -> None:
+    """From the store, since a container, as a pod, sees no file of the laptop."""
+    store = ObjectStore.from_env(containers_env)
+    logs = Path(trained_in_containers.steps["simulate_user_logs"].outputs["events"]) / "events.parquet"
+    store.put_file("inputs/events.parquet", logs)
+    store.put_bytes("inputs/films.csv", b"url,video_id\nhttp://127.0.0.1:9/none.mp4,sim-00001\n")
+    given = {"videos": store.uri("inputs/films.csv"), "source": store.uri("inputs/events.parquet")}
+    brought = Containers(own, given, shared(folder_of(tmp_path, "own")), containers_env).wait()
+    assert "import_user_logs" in brought.steps or "import_user_logs" in brought.log, brought.log[-2000:]
+
+
+def test_every_component_of_the_pipelines_ran(trained_in_containers: Run) -> None:
+    named = {
+        name.removeprefix("comp-").replace("-", "_")
+        for pipeline in PIPELINES.values()
+        for name, one in pipeline.pipeline_spec.components.items()
+        if one.WhichOneof("implementation") == "executor_label"
+    }
+    assert named - trained_in_containers.steps.keys() == {"import_user_logs"}
+
+
+def test_a_bad_input_ends_the_run_with_its_reason(
+    training_image: str, containers_env: dict[str, str], tmp_path: Path
+) -> None:
+    given = {"videos": "s3://containers/there-is-none.csv"}
+    failed = Containers(fetch, given, shared(folder_of(tmp_path, "failed")), containers_env).wait()
+    assert failed.code != 0
+    assert "there-is-none.csv" in failed.log
+    assert failed.steps == {}
+
+
+def test_a_killed_container_fails_the_run_and_the_next_ends_as_if_nothing_had_happened(
+    trained_in_containers: Run, containers_env: dict[str, str], tmp_path: Path
+) -> None:
+    apart = {**containers_env, "RAPT_S3_BUCKET": "killed"}
+    folder = shared(folder_of(tmp_path, "killed"))
+    first = Containers(ungated, SMALL, folder, apart)
+    try:
+        until(lambda: first.began("render_videos") and bool(first.running()))
+        subprocess.run(["docker", "kill", *first.running()], check=True, capture_output=True)
+    finally:
+        killed = first.wait()
+    assert killed.code != 0
+    assert "publish" not in killed.steps
+    second = Containers(ungated, SMALL, folder, apart).wait()
+    assert second.code == 0, second.log[-2000:]
+    assert second.steps["publish"].result["digest"] == trained_in_containers.steps["publish"].result["digest"]
+
+
+@pytest.mark.parametrize(
+    ("name", "imports"),
+    [("training", "torch, torchaudio, kfp.dsl.executor_main, transformers, av, cv2, yt_dlp"),
+     ("monitoring", "evidently, streamlit, grafana_api, monitoring")],
+)  # fmt: skip
+def test_an_image_holds_what_it_needs_and_no_more(training_image: str, name: str, imports: str) -> None:
+    build(name, IMAGES[name])
+    found = json.loads(
+        subprocess.run(["docker", "image", "inspect", IMAGES[name]], capture_output=True, check=True).stdout
+    )
+    (about,) = found
+    print(f"{IMAGES[name]}: {about['Size'] / 1e9:.2f} GB")
+    assert about["Config"]["User"] == "10001:10001"
+    assert about["Config"]["Labels"]["org.opencontainers.image.title"] == f"Rapt: {name}"
+    program = f"""
+import {imports}
+import importlib.util, json, os, shutil
+tools = [one for one in ("gcc", "cc", "uv") if shutil.which(one)]
+print(json.dumps([tools, importlib.util.find_spec("pip") is None, os.getuid(),
+                  len(json.load(open("/opt/rapt/sbom.cdx.json"))["components"])]))
+"""
+    closed = ("--rm", "--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL")  # noqa: S108 - the container's own
+    command = ["docker", "run", *closed, IMAGES[name], "python", "-c"]
+    said = subprocess.run([*command, program], capture_output=True, text=True, check=False)
+    assert said.returncode == 0, said.stderr[-2000:]
+    tools, without_pip, user, listed = json.loads(said.stdout.splitlines()[-1])
+    assert (tools, without_pip, user) == ([], True, 10001)
+    assert listed > 100
+    history = ["docker", "history", "--no-trunc", IMAGES[name]]
+    told = subprocess.run(history, capture_output=True, text=True, check=True).stdout.lower()
+    assert "secret" not in told and "password" not in told and "token" not in told
+
+
+def folder_of(parent: Path, name: str) -> Path:
+    """A new folder in another."""
+    folder = parent / name
+    folder.mkdir()
+    return folder
+
+
+def until(condition: Callable[[], bool], deadline_s: float = 120.0) -> None:
+    """Wait until it holds."""
+    give_up_at = time.monotonic() + deadline_s
+    while not condition():
+        assert time.monotonic() < give_up_at
+        time.sleep(0.05)
