@@ -41,7 +41,7 @@ def trained_in_containers(
     """A whole pipeline, to a published model."""
     folder = shared(tmp_path_factory.mktemp("containers"))
     run = Containers(ungated, SMALL, folder, containers_env).wait()
-    assert run.code == 0, run.log[-3000:]
+    assert "publish" in run.steps, (run.failures, run.log[-3000:])
     yield run
 
 

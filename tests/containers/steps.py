@@ -34,11 +34,15 @@ class Ended:
 
 @dataclass(frozen=True)
 class Run:
-    """A run, whether it ended well, all that it printed, and the steps that ended."""
+    """All that a run printed, the steps that ended well, and why others did not.
 
-    code: int
+    kfp's runner has the daemon remove a container that ends, asks afterwards how it ended, and takes "there is none"
+    for success; so what counts is what the steps tell.
+    """
+
     log: str
     steps: dict[str, Ended]
+    failures: dict[str, str]
 
 
 class Containers:
@@ -85,7 +89,7 @@ class Containers:
     def wait(self) -> Run:
         """Its end."""
         try:
-            code = self.process.wait(DEADLINE_S)
+            self.process.wait(DEADLINE_S)
         finally:
             self.close()
         told = {path.stem: read_lines(path.read_bytes())[-1] for path in self._journals.glob("*.jsonl")}
@@ -94,7 +98,8 @@ class Containers:
             for name, last in told.items()
             if last["event"] == "ended"
         }
-        return Run(code, (self.folder / "log.txt").read_text(errors="replace"), ended)
+        failures = {name: str(last.get("reason", "died")) for name, last in told.items() if name not in ended}
+        return Run((self.folder / "log.txt").read_text(errors="replace"), ended, failures)
 
     def close(self) -> None:
         """Leave nothing that runs."""
