@@ -115,7 +115,9 @@ def _in(cluster: Kubectl, name: str, file: Path) -> None:
     with _holder(cluster, name) as inside, file.open("rb") as source:
         _copy([*inside, "sh", "-c", f"cd /data && rm -rf {NEW} && mkdir {NEW} && tar -xzf - -C {NEW}"], stdin=source)
         _copy([*inside, "sh", "-c", f"{CONTENT} -not -name {NEW} -exec rm -rf {{}} +"])
-        _copy([*inside, "sh", "-c", f"cd /data && find {NEW} -mindepth 1 -maxdepth 1 -exec mv -t . {{}} + && rmdir {NEW}"])
+        _copy(
+            [*inside, "sh", "-c", f"cd /data && find {NEW} -mindepth 1 -maxdepth 1 -exec mv -t . {{}} + && rmdir {NEW}"]
+        )
 
 
 def _copy(command: list[str], **ends: Any) -> None:

@@ -139,8 +139,9 @@ def images(plan: Plan) -> tuple[list[str], list[str]]:
     files = [word for path in plan.values for word in ("-f", str(path))]
     chart = plan.cluster.helm("template", "rapt", str(CHART), "--kube-version", version(plan.cluster), *files)
     overlay = run(["kubectl", "kustomize", str(_overlay(plan))], deadline_s=60)
-    first, then = (list(dict.fromkeys(IMAGE.findall(text))) for text in (overlay, chart))
-    return first, [one for one in (*then, *([TRAINING] if plan.kubeflow else ())) if one not in first]
+    first = list(dict.fromkeys(IMAGE.findall(overlay)))
+    steps = [TRAINING] if plan.kubeflow else []
+    return first, [one for one in dict.fromkeys([*IMAGE.findall(chart), *steps]) if one not in first]
 
 
 def have_images(plan: Plan, wanted: list[str]) -> str:
@@ -191,10 +192,7 @@ def have_kserve(plan: Plan) -> str:
 def have_operators(plan: Plan) -> str:
     """Install Strimzi where the overlay needs it, and what was asked for beside, unless they are there."""
     cluster, made = plan.cluster.of(""), []
-    strimzi = re.search(
-        "(?m)^apiVersion: kafka.strimzi.io", run(["kubectl", "kustomize", str(_overlay(plan))], deadline_s=60)
-    )
-    if strimzi and not cluster.get("crd", "kafkas.kafka.strimzi.io"):
+    if _by_strimzi(plan) and not cluster.get("crd", "kafkas.kafka.strimzi.io"):
         cluster("apply", "-k", str(MANIFESTS / "base"))
         _install(cluster.of("strimzi"), "strimzi", STRIMZI_CHART, STRIMZI, f"watchNamespaces={{{NAMESPACE}}}")
         made.append(f"Strimzi {STRIMZI}")
@@ -220,7 +218,7 @@ def _install(cluster: Kubectl, name: str, chart: str, version: str, *values: str
 def have_keys(plan: Plan) -> str:
     """Make the namespace and the Secrets that are missing in it."""
     plan.cluster("apply", "-k", str(MANIFESTS / "base"))
-    made = make_secrets(plan.cluster)
+    made = make_secrets(plan.cluster, kafka=not _by_strimzi(plan))
     if plan.kubeflow:
         copy_store_keys(plan.cluster, "kubeflow")
     return f"made {', '.join(made)}" if made else "are there"
@@ -236,6 +234,10 @@ def have_ground(plan: Plan) -> str:
         for one in cluster.items("statefulsets"):
             name = one["metadata"]["name"]
             cluster("rollout", "status", f"statefulset/{name}", f"--timeout={READY_S:g}s", deadline_s=READY_S + 10)
+        if _by_strimzi(plan):
+            cluster(
+                "wait", "kafka/rapt", "--for=condition=Ready", f"--timeout={INSTALL_S:g}s", deadline_s=INSTALL_S + 10
+            )
     return "are ready"
 
 
@@ -284,6 +286,11 @@ def forwarded(cluster: Kubectl, target: str, port: int) -> Iterator[int]:
         process.terminate()
         process.wait()
         said.close()
+
+
+def _by_strimzi(plan: Plan) -> bool:
+    """Whether the overlay has objects for Strimzi's operators, which make Kafka and its Secrets."""
+    return "\napiVersion: kafka.strimzi.io" in "\n" + run(["kubectl", "kustomize", str(_overlay(plan))], deadline_s=60)
 
 
 def _overlay(plan: Plan) -> Path:

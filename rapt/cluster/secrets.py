@@ -27,19 +27,19 @@ USAGES = ("digital_signature", "content_commitment", "key_encipherment", "data_e
           "key_cert_sign", "crl_sign", "encipher_only", "decipher_only")  # fmt: skip
 
 
-def make_secrets(cluster: Kubectl) -> list[str]:
-    """Make the Secrets that are not there yet; the names of those that were made."""
+def make_secrets(cluster: Kubectl, *, kafka: bool) -> list[str]:
+    """Make the Secrets that are not there yet, with Kafka's where Strimzi does not; the names of those made."""
     there = {one["metadata"]["name"] for one in cluster.items("secrets")}
     made: list[dict[str, Any]] = []
     if STORE not in there:
         keys = {"AWS_ACCESS_KEY_ID": secrets.token_hex(10), "AWS_SECRET_ACCESS_KEY": secrets.token_urlsafe(30)}
         made.append(secret(STORE, keys))
-    if not {CA, SERVER} <= there:
+    if kafka and not {CA, SERVER} <= there:
         names = (f"rapt-kafka-bootstrap.{cluster.namespace}.svc", "rapt-kafka-bootstrap",
                  f"*.rapt-kafka-brokers.{cluster.namespace}.svc", "localhost")  # fmt: skip
         ca, broker = certificates(names)
         made += [secret(CA, {"ca.crt": ca}), secret(SERVER, {"broker.pem": broker})]
-    made += [secret(user, {"password": secrets.token_urlsafe(24)}) for user in USERS if user not in there]
+    made += [secret(user, {"password": secrets.token_urlsafe(24)}) for user in USERS if kafka and user not in there]
     if made:
         cluster.apply(*made)
     return [one["metadata"]["name"] for one in made]

@@ -497,7 +497,7 @@ class Recorded(Kubectl):
 def cluster_keys() -> dict[str, set[str]]:
     """The Secrets that `rapt cluster create` makes, and their keys."""
     cluster = Recorded()
-    secrets.make_secrets(cluster)
+    secrets.make_secrets(cluster, kafka=True)
     return cluster.keys
 
 

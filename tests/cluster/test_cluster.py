@@ -80,26 +80,6 @@ def test_every_connection_to_kafka_has_its_own_rights(served: Deployed) -> None:
         served.cluster("exec", "gateway", "--", "python", "-c", program)
 
 
-def test_another_namespace_reaches_neither_kafka_nor_the_store_nor_the_predictor(served: Deployed) -> None:
-    cluster = served.cluster
-    cluster("create", "namespace", "stranger")
-    program = (
-        "import socket, json\n"
-        "def open(host, port):\n"
-        "    try: socket.create_connection((host, port), 3).close(); return True\n"
-        "    except OSError: return False\n"
-        "print(json.dumps({h: open(h + '.rapt.svc.cluster.local', p) for h, p in "
-        "[('rapt-kafka-bootstrap', 9093), ('object-store', 8333), ('interest-predictor', 80)]}))"
-    )
-    try:
-        text = cluster("run", "stranger", "-n", "stranger", f"--image={IMAGES['serving']}", "--restart=Never", "-qi",
-                       "--rm", "--command", "--", "python", "-c", program, deadline_s=120)  # fmt: skip
-    finally:
-        cluster("delete", "namespace", "stranger", "--wait=false")
-    reached = json.loads(text.strip().splitlines()[-1])
-    assert reached == {"rapt-kafka-bootstrap": False, "object-store": False, "interest-predictor": False}
-
-
 def test_a_killed_predictor_comes_back_and_answers_stay_right(served: Deployed) -> None:
     now_ms = time.time_ns() // 1_000_000
     before = served.predict("somebody", "sim-00001", now_ms=now_ms)

@@ -108,3 +108,15 @@ class Containers:
         self._log.close()
         if ids := self.running():
             subprocess.run(["docker", "rm", "--force", *ids], capture_output=True, check=False)
+
+
+def shared(folder: Path) -> Path:
+    """A folder of a run, made so that the containers' user may write where it has to."""
+    folder.mkdir(exist_ok=True)
+    for part in (folder / "artifacts", folder / "artifacts" / "journals"):
+        part.mkdir()
+        part.chmod(0o777)
+    for above in (folder, *folder.parents[:3]):
+        if above.owner() == folder.owner() and above.name.startswith(("pytest", folder.name)):
+            above.chmod(above.stat().st_mode | 0o011)
+    return folder

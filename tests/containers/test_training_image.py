@@ -18,9 +18,9 @@ from rapt.cluster.create import IMAGES, build
 from rapt.credentials import Credentials
 from rapt.service import stop
 from tests.conftest import start_store
-from tests.containers.conftest import SMALL, shared
-from tests.containers.steps import Containers, Ended, Run
+from tests.containers.steps import Containers, Ended, Run, shared
 from tests.pipelines.small import fetch, films, own, ungated
+from tests.trained import SMALL
 from wire.models import latest
 from wire.objects import ObjectStore
 
@@ -54,7 +54,7 @@ def test_what_containers_did_is_not_done_again_on_the_laptop_nor_the_other_way(
 ) -> None:
     here = run(ungated, SMALL, tmp_path / "run", {**containers_env, "RAPT_CACHE": str(tmp_path / "cache")})
     assert {name for name, step in here.steps.items() if not step.cached} == set()
-    again = Containers(ungated, SMALL, shared(folder_of(tmp_path, "again")), containers_env).wait()
+    again = Containers(ungated, SMALL, shared(tmp_path / "again"), containers_env).wait()
     assert again.steps.keys() == here.steps.keys(), again.failures
     assert {name for name, step in again.steps.items() if not step.cached} == set()
 
@@ -66,7 +66,7 @@ def test_videos_and_logs_of_ones_own_come_in(
     store = ObjectStore.from_env(containers_env)
     logs = Path(trained_in_containers.steps["simulate_user_logs"].outputs["events"]) / "events.parquet"
     store.put_file("inputs/events.parquet", logs)
-    folder = shared(folder_of(tmp_path, "own"))
+    folder = shared(tmp_path / "own")
     rows = ["path,video_id,published_at"]
     for video in Catalog.read(Path(trained_in_containers.steps["render_videos"].outputs["catalog"])).videos:
         store.get_file(store.key(video.uri), folder / "artifacts" / f"{video.video_id}.mp4")
@@ -92,7 +92,7 @@ def test_every_component_of_the_pipelines_ran(trained_in_containers: Run) -> Non
 
 def test_a_bad_input_is_told(training_image: str, containers_env: dict[str, str], tmp_path: Path) -> None:
     given = {"videos": "s3://containers/there-is-none.csv"}
-    failed = Containers(fetch, given, shared(folder_of(tmp_path, "failed")), containers_env).wait()
+    failed = Containers(fetch, given, shared(tmp_path / "failed"), containers_env).wait()
     assert failed.steps == {}
     assert "there-is-none.csv" in failed.failures["download"]
 
@@ -103,7 +103,7 @@ def test_after_a_killed_container_the_next_run_ends_as_if_nothing_had_happened(
     """In a store of its own, where nothing is done yet; its bucket has the same name, which catalogues hold."""
     keys = Credentials(containers_env["AWS_ACCESS_KEY_ID"], containers_env["AWS_SECRET_ACCESS_KEY"])
     store = start_store(tmp_path / "store", keys)
-    apart, folder = {**containers_env, "RAPT_S3_ENDPOINT": store.address}, shared(folder_of(tmp_path, "killed"))
+    apart, folder = {**containers_env, "RAPT_S3_ENDPOINT": store.address}, shared(tmp_path / "killed")
     try:
         first = Containers(films, {"world_videos": SMALL["world_videos"]}, folder, apart)
         try:
@@ -152,13 +152,6 @@ print(json.dumps([tools, importlib.util.find_spec("pip") is None, os.getuid(),
     history = ["docker", "history", "--no-trunc", IMAGES[name]]
     told = subprocess.run(history, capture_output=True, text=True, check=True).stdout.lower()
     assert "secret" not in told and "password" not in told and "token" not in told
-
-
-def folder_of(parent: Path, name: str) -> Path:
-    """A new folder in another."""
-    folder = parent / name
-    folder.mkdir()
-    return folder
 
 
 def until(condition: Callable[[], bool], deadline_s: float = 120.0) -> None:

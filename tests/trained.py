@@ -1,17 +1,16 @@
-"""The training image, built, and one pipeline that ran in it."""
+"""Fixtures of what the training image makes; what is heavy is imported by those who use it."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from interest.bundle import Bundle, open_bundle
-from rapt.cluster.create import IMAGES, build
-from tests.containers.steps import Containers, Run
-from tests.pipelines.small import ungated
+if TYPE_CHECKING:
+    from interest.bundle import Bundle
+    from tests.containers.steps import Run
 
 SMALL = {
     "world_videos": 40, "viewers": 60, "events_per_viewer": 30, "content_epochs": 1, "epochs": 1,
@@ -22,6 +21,8 @@ SMALL = {
 @pytest.fixture(scope="session")
 def training_image() -> str:
     """The image's name; it is built, or taken from Docker's cache."""
+    from rapt.cluster.create import IMAGES, build
+
     if shutil.which("docker") is None:
         pytest.skip("docker is not on PATH")
     build("training", IMAGES["training"])
@@ -37,29 +38,20 @@ def containers_env(object_store_env: dict[str, str]) -> dict[str, str]:
 @pytest.fixture(scope="session")
 def trained_in_containers(
     training_image: str, containers_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Run]:
-    """A whole pipeline, to a published model."""
-    folder = shared(tmp_path_factory.mktemp("containers"))
-    run = Containers(ungated, SMALL, folder, containers_env).wait()
+) -> Run:
+    """A whole pipeline, a container a step, to a published model."""
+    from tests.containers.steps import Containers, shared
+    from tests.pipelines.small import ungated
+
+    run = Containers(ungated, SMALL, shared(tmp_path_factory.mktemp("containers")), containers_env).wait()
     assert "publish" in run.steps, (run.failures, run.log[-3000:])
-    yield run
+    return run
 
 
 @pytest.fixture(scope="session")
 def bundle_of_containers(trained_in_containers: Run) -> Bundle:
     """The model that the containers published."""
+    from interest.bundle import open_bundle
+
     published = trained_in_containers.steps["publish"]
     return open_bundle(Path(published.outputs["bundle"]), published.result["digest"])
-
-
-def shared(folder: Path) -> Path:
-    """A folder that the containers' user may write into."""
-    (folder / "artifacts").mkdir()
-    (folder / "artifacts").chmod(0o777)
-    (folder / "artifacts" / "journals").mkdir(mode=0o777)
-    (folder / "artifacts" / "journals").chmod(0o777)
-    for parent in folder.parents:
-        if parent.stat().st_uid == folder.stat().st_uid and parent != parent.parent and "pytest" in str(parent):
-            parent.chmod(parent.stat().st_mode | 0o011)
-    folder.chmod(0o755)
-    return folder
