@@ -26,12 +26,15 @@ FEEDBACK = (Kind.WATCH, Kind.LIKE, Kind.SHARE, Kind.SKIP)
 
 
 class Video(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One video of the catalogue; `uri` is where its bytes lie (`s3://`, a path)."""
+    """One video of the catalogue; `uri` is where its bytes lie (`s3://`, a path).
+
+    A message that announces a new video need not know `duration_s`: it is found in the file.
+    """
 
     video_id: str
     uri: str
     caption: str = ""
-    duration_s: float
+    duration_s: float = 0.0
     published_at_ms: int = 0
     topic: str | None = None
 

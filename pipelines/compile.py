@@ -59,19 +59,24 @@ def containers(spec: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             yield executor["container"]
 
 
-def step_names(spec: Any) -> tuple[str, ...]:
-    """The components of a pipeline's spec, each behind those that it needs."""
+def step_tasks(spec: Any) -> dict[str, str]:
+    """The steps of a pipeline's spec, each behind those that it needs, and the task in its DAG that runs each."""
 
-    def ordered(dag: Any) -> Iterator[str]:
+    def ordered(dag: Any) -> Iterator[tuple[str, str]]:
         for task in reversed(topological_sort_tasks({name: dag.tasks[name] for name in sorted(dag.tasks)})):
             component = dag.tasks[task].component_ref.name
             inner = spec.components[component]
             if inner.WhichOneof("implementation") == "dag":
                 yield from ordered(inner.dag)
             else:
-                yield component.removeprefix("comp-").replace("-", "_")
+                yield component.removeprefix("comp-").replace("-", "_"), task
 
-    return tuple(ordered(spec.root.dag))
+    return dict(ordered(spec.root.dag))
+
+
+def step_names(spec: Any) -> tuple[str, ...]:
+    """The components of a pipeline's spec, each behind those that it needs."""
+    return tuple(step_tasks(spec))
 
 
 def checked(pipeline: BaseComponent, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,7 +26,19 @@ class ClusterUnset(PipelineError):
 
 
 class ClusterUnreachable(PipelineError):
-    """The Kubeflow Pipelines API does not answer, or refuses."""
+    """The Kubeflow Pipelines API does not answer, or only with a server's error; it may soon."""
+
+
+class ClusterRefused(PipelineError):
+    """The Kubeflow Pipelines API refuses a request, and would again: HTTP 4xx."""
+
+
+class InvalidSchedule(PipelineError):
+    """A cron expression or an interval that the cluster would refuse, or take for another one."""
+
+
+class RunFailed(PipelineError):
+    """A run on the cluster that failed or was stopped."""
 
 
 class RunFolderUnusable(PipelineError):

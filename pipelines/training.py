@@ -26,8 +26,12 @@ from components.train.component import train
 SECRET, SETTINGS = "rapt-s3", "rapt"
 KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 PLACE = ("RAPT_S3_ENDPOINT", "RAPT_S3_BUCKET")
-LIGHT, MEDIA, LEARN = ("500m", "1Gi", "2Gi"), ("2", "2Gi", "4Gi"), ("2", "4Gi", "8Gi")
+LIGHT, MEDIA, LEARN = ("100m", "512Mi", "2Gi"), ("500m", "1Gi", "4Gi"), ("500m", "2Gi", "8Gi")
 """CPU and memory asked for, and the memory limit, of a kind of task."""
+DEADLINE_S = 86_400
+"""A pod that hangs for a day is ended, and with it what it holds."""
+SCRATCH = "20Gi"
+"""The most that a pod's temporary files and caches may take; the node's disk is everybody's."""
 
 
 def _task(task: PipelineTask, kind: tuple[str, str, str], *, retries: int = 1) -> PipelineTask:
@@ -41,6 +45,10 @@ def _task(task: PipelineTask, kind: tuple[str, str, str], *, retries: int = 1) -
     task.platform_config["kubernetes"] = {
         "secretAsEnv": [_from_kubernetes("secret", SECRET, KEYS)],
         "configMapAsEnv": [_from_kubernetes("configMap", SETTINGS, PLACE)],
+        "imagePullPolicy": "IfNotPresent",
+        "activeDeadlineSeconds": str(DEADLINE_S),
+        "emptyDirMounts": [{"volumeName": "scratch", "mountPath": "/tmp", "sizeLimit": SCRATCH}],  # noqa: S108 - its own
+        "securityContext": {"runAsNonRoot": True},
     }
     return task
 

@@ -93,7 +93,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = ""
     kfp_endpoint: Annotated[
-        str, Meta(pattern="^(https?://[^/]+)?$", description="Kubeflow Pipelines API that `submit` talks to.")
+        str, Meta(pattern=r"^(https?://\S+)?$", description="Kubeflow Pipelines API that `submit` talks to.")
+    ] = ""
+    kfp_namespace: Annotated[
+        str, Meta(pattern="^[a-z0-9-]*$", description="Your namespace in a Kubeflow of several users.")
+    ] = ""
+    kfp_token_file: Annotated[str, Meta(description="File that holds that API's token, unless RAPT_KFP_TOKEN is.")] = ""
+    kfp_ca_file: Annotated[str, Meta(description="Certificate authority of that API, PEM.")] = ""
+    kfp_pipeline_root: Annotated[
+        str,
+        Meta(
+            pattern=r"^((s3|minio)://[a-z0-9][a-z0-9.-]{2,62}(/\S*)?)?$",
+            description="Where a cluster's runs put their artifacts; empty: where its kfp-launcher says.",
+        ),
     ] = ""
     start_deadline_s: Annotated[
         float, Meta(gt=0, le=3600, description="Seconds for a process of the stack to become ready.")

@@ -1,13 +1,19 @@
-"""`rapt pipeline run|runs|list|compile|submit`: the training pipelines, here and on a cluster."""
+"""`rapt pipeline`: the training pipelines run here; compiled, submitted, scheduled and followed on a cluster."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rapt.errors import InvalidOption
 from rapt.output import JsonFlag, duration, note, print_json, print_table
+
+if TYPE_CHECKING:
+    from pipelines.submit import Cluster
+    from pipelines.watch import Watch
+
+LOG_LINES = 20
 
 app = typer.Typer()
 group = typer.Typer(help="Train: run a pipeline here, compile it, submit it to a cluster.", no_args_is_help=True)
@@ -18,6 +24,17 @@ Param = Annotated[list[str], typer.Option("--param", metavar="NAME=VALUE", help=
 Videos = Annotated[str, typer.Option(help="Your videos: CSV with url or path, and caption.")]
 Events = Annotated[str, typer.Option(help="Your logs instead of simulated ones: a file or folder.")]
 Layout = Annotated[str, typer.Option(help="Layout of --events: auto, events, or a public one.")]
+Image = Annotated[str, typer.Option(help="Image of the components, with registry and tag.")]
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="Id of a run: see `rapt pipeline runs --cluster`.")]
+Endpoint = Annotated[str, typer.Option(help="Address of the Kubeflow Pipelines API.", show_default="RAPT_KFP_ENDPOINT")]
+Namespace = Annotated[
+    str, typer.Option(help="Namespace, where Kubeflow has several users.", show_default="RAPT_KFP_NAMESPACE")
+]
+Root = Annotated[
+    str,
+    typer.Option(help="Where artifacts go: s3://bucket/path.", show_default="RAPT_KFP_PIPELINE_ROOT, or the cluster's"),
+]
+Experiment = Annotated[str, typer.Option(help="Experiment of Kubeflow that it belongs to.")]
 
 
 @group.command()
@@ -82,16 +99,16 @@ def list_(json: JsonFlag = False) -> None:
 
 @group.command(name="runs")
 def runs_(
-    endpoint: Annotated[str, typer.Option(help="List those of this Kubeflow Pipelines API instead.")] = "",
+    cluster: Annotated[bool, typer.Option("--cluster", help="List those of the cluster instead.")] = False,
+    endpoint: Endpoint = "",
+    namespace: Namespace = "",
     json: JsonFlag = False,
 ) -> None:
     """List the runs on this machine, or a cluster's, the newest first."""
     from rapt import runs, settings
 
-    if endpoint:
-        from pipelines.submit import Cluster
-
-        found = [asdict(one) for one in Cluster(endpoint).runs()]
+    if cluster or endpoint:
+        found = [asdict(one) for one in _cluster(endpoint, namespace).runs()]
         columns = {"run_id": "RUN", "name": "NAME", "state": "STATE", "created_at": "CREATED"}
     else:
         found = [{**one, "took": duration(one["seconds"])} for one in runs.past(settings.load())]
@@ -101,14 +118,18 @@ def runs_(
     elif found:
         print_table(tuple(columns.values()), [[one[key] for key in columns] for one in found])
     else:
-        note("there is no run yet; start one with: rapt pipeline run training")
+        note(
+            "there is no run yet; start one with: rapt pipeline "
+            + ("submit" if cluster or endpoint else "run")
+            + " training"
+        )
 
 
 @group.command(name="compile")
 def compile_(
     name: Name,
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")],
-    image: Annotated[str, typer.Option(help="Image of the components, with registry and tag.")] = "",
+    image: Image = "",
     json: JsonFlag = False,
 ) -> None:
     """Write a pipeline as the YAML that Kubeflow Pipelines takes."""
@@ -128,41 +149,247 @@ def compile_(
 @group.command()
 def submit(
     name: Name,
-    endpoint: Annotated[
-        str, typer.Option(help="Address of the Kubeflow Pipelines API.", show_default="RAPT_KFP_ENDPOINT")
-    ] = "",
+    endpoint: Endpoint = "",
+    namespace: Namespace = "",
+    experiment: Experiment = "rapt",
+    run_name: Annotated[str, typer.Option("--name", help="Name of the run.", show_default="the pipeline's")] = "",
     videos: Videos = "",
     events: Events = "",
     layout: Layout = "auto",
-    image: Annotated[str, typer.Option(help="Image of the components, with registry and tag.")] = "",
+    image: Image = "",
+    pipeline_root: Root = "",
     param: Param = [],  # noqa: B006 - typer copies it
+    watch: Annotated[bool, typer.Option("--watch", help="Follow it to its end; exit code 1 when it fails.")] = False,
     json: JsonFlag = False,
 ) -> None:
     """Submit a pipeline to a cluster; files of yours go to the object store first."""
     from components.image import IMAGE
     from pipelines.compile import find
-    from pipelines.sources import uploaded
+
+    name, arguments = _given(name, {}, videos, events, layout, param)
+    cluster = _cluster(endpoint, namespace)
+    run_id = cluster.submit(
+        find(name), _reachable(arguments), name=run_name, experiment=experiment, image=image or IMAGE,
+        pipeline_root=_root(pipeline_root),
+    )  # fmt: skip
+    if watch:
+        note(f"submitted {name}: run {run_id} at {cluster.endpoint}")
+        _follow(cluster, run_id, json)
+    elif json:
+        print_json({"run_id": run_id, "pipeline": name, "endpoint": cluster.endpoint})
+    else:
+        note(f"submitted {name}: run {run_id} at {cluster.endpoint}; follow it: rapt pipeline watch {run_id}")
+
+
+@group.command(name="watch")
+def watch_(run_id: RunId, endpoint: Endpoint = "", namespace: Namespace = "", json: JsonFlag = False) -> None:
+    """Follow a run on the cluster to its end; exit code 1 when it fails. Ctrl-C leaves it running."""
+    _follow(_cluster(endpoint, namespace), run_id, json)
+
+
+@group.command()
+def stop(run_id: RunId, endpoint: Endpoint = "", namespace: Namespace = "", json: JsonFlag = False) -> None:
+    """Stop a run on the cluster: its pods are killed."""
+    _cluster(endpoint, namespace).stop(run_id)
+    if json:
+        print_json({"run_id": run_id, "state": "CANCELING"})
+    else:
+        note(f"run {run_id} is being stopped")
+
+
+@group.command()
+def schedule(
+    name: Name,
+    cron: Annotated[str, typer.Option(help="When to run: cron of five fields, or six with seconds first.")] = "",
+    every: Annotated[str, typer.Option(help="Time between runs instead: 30m, 24h, 7d.")] = "",
+    catch_up: Annotated[bool, typer.Option(help="Make up for runs missed while the cluster was away.")] = True,
+    endpoint: Endpoint = "",
+    namespace: Namespace = "",
+    experiment: Experiment = "rapt",
+    run_name: Annotated[str, typer.Option("--name", help="Name of the schedule.", show_default="the pipeline's")] = "",
+    videos: Videos = "",
+    events: Events = "",
+    layout: Layout = "auto",
+    image: Image = "",
+    pipeline_root: Root = "",
+    param: Param = [],  # noqa: B006 - typer copies it
+    json: JsonFlag = False,
+) -> None:
+    """Run a pipeline on a cluster again and again, one run at a time.
+
+    For example every night at three, in the cluster's time zone (mostly UTC): --cron '0 3 * * *'
+    """
+    from components.image import IMAGE
+    from pipelines.compile import find
+
+    if bool(cron) == bool(every):
+        raise InvalidOption("give either --cron, such as '0 3 * * *', or --every, such as 24h")
+    name, arguments = _given(name, {}, videos, events, layout, param)
+    cluster = _cluster(endpoint, namespace)
+    schedule_id = cluster.schedule(
+        find(name), _reachable(arguments), cron=cron, every=every, catch_up=catch_up, name=run_name,
+        experiment=experiment, image=image or IMAGE, pipeline_root=_root(pipeline_root),
+    )  # fmt: skip
+    if json:
+        print_json({"schedule_id": schedule_id, "pipeline": name, "endpoint": cluster.endpoint})
+    else:
+        note(f"scheduled {name}: {schedule_id} at {cluster.endpoint}; end it: rapt pipeline unschedule {schedule_id}")
+
+
+@group.command()
+def schedules(endpoint: Endpoint = "", namespace: Namespace = "", json: JsonFlag = False) -> None:
+    """List what runs again and again on the cluster, the newest first."""
+    found = [asdict(one) for one in _cluster(endpoint, namespace).schedules()]
+    columns = {"schedule_id": "SCHEDULE", "name": "NAME", "when": "WHEN", "status": "STATUS", "created_at": "CREATED"}
+    if json:
+        print_json({"schedules": found})
+    elif found:
+        print_table(tuple(columns.values()), [[one[key] for key in columns] for one in found])
+    else:
+        note("nothing is scheduled; schedule with: rapt pipeline schedule training --every 24h")
+
+
+@group.command()
+def unschedule(
+    schedule_id: Annotated[str, typer.Argument(metavar="SCHEDULE", help="Id: see `rapt pipeline schedules`.")],
+    endpoint: Endpoint = "",
+    namespace: Namespace = "",
+    json: JsonFlag = False,
+) -> None:
+    """End a schedule on the cluster; runs that it started stay."""
+    _cluster(endpoint, namespace).unschedule(schedule_id)
+    if json:
+        print_json({"schedule_id": schedule_id})
+    else:
+        note(f"ended schedule {schedule_id}")
+
+
+def _cluster(endpoint: str, namespace: str) -> "Cluster":
+    """The Kubeflow Pipelines that the options name, or else the settings."""
     from pipelines.submit import Cluster
+    from rapt import settings
+
+    own = settings.load()
+    return Cluster(
+        endpoint or own.kfp_endpoint,
+        namespace=namespace or own.kfp_namespace,
+        token_file=own.kfp_token_file,
+        ca_file=own.kfp_ca_file,
+    )
+
+
+def _root(given: str) -> str:
+    from rapt import settings
+
+    return given or settings.load().kfp_pipeline_root
+
+
+def _reachable(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments with files of this machine put where the cluster reaches them."""
+    from pipelines.sources import NAMED, uploaded
     from rapt import settings, stack
     from wire.objects import ObjectStore
 
     options = settings.load()
-    name, arguments = _given(name, {}, videos, events, layout, param)
-    local = [text for text in (videos, events) if text and not text.startswith("s3://")]
-    if local and options.embedded:
+    local = [value for name in NAMED if (value := arguments.get(name)) and not value.startswith("s3://")]
+    if not local:
+        return arguments
+    if options.embedded:
         raise InvalidOption(
             f"{local[0]} is a file of this machine, and so is its object store, which a cluster does not reach; "
             "set RAPT_S3_ENDPOINT to the cluster's store"
         )
-    cluster = Cluster(endpoint or options.kfp_endpoint)
-    if local:
-        with stack.ensure_up(options):
-            arguments = uploaded(arguments, ObjectStore.from_env())
-    run_id = cluster.submit(find(name), arguments, image=image or IMAGE)
+    with stack.ensure_up(options):
+        return uploaded(arguments, ObjectStore.from_env())
+
+
+def _follow(cluster: "Cluster", run_id: str, json: bool) -> None:
+    """Show a run until it is over and tell what came of it; raises RunFailed unless it succeeded."""
+    import time
+
+    from rich.console import Console
+
+    from pipelines.errors import RunFailed
+    from pipelines.watch import Watch
+    from rapt import settings
+    from rapt.tree import State, shown
+
+    watch = Watch(cluster, run_id, settings.load().home / "runs" / run_id)
+    tree = _remote_tree(watch)
+    told: set[str] = set()
+    try:
+        with shown(tree, Console(stderr=json)):
+            for seen in watch.follow(note):
+                tree.seen, tree.begun = seen, time.time() - seen.seconds
+                for trouble in [text for text in seen.troubles if text not in told]:
+                    note(trouble)
+                    told.add(trouble)
+    except KeyboardInterrupt:
+        note(f"run {run_id} goes on; follow it: rapt pipeline watch {run_id}, stop it: rapt pipeline stop {run_id}")
+        raise
+    steps = tree.steps()
     if json:
-        print_json({"run_id": run_id, "pipeline": name, "endpoint": cluster.endpoint})
-    else:
-        note(f"submitted {name}: run {run_id} at {cluster.endpoint}")
+        shown_steps = [
+            {
+                "name": step.name, "state": step.state, "cached": step.state is State.CACHED,
+                "seconds": round(step.seconds, 1), "reason": step.reason, "result": dict(step.result), "log": step.log,
+            }
+            for step in steps
+        ]  # fmt: skip
+        run = {key: value for key, value in asdict(seen).items() if key != "steps"}
+        print_json({**run, "endpoint": cluster.endpoint, "steps": shown_steps})
+    note(f"artifacts: {seen.artifacts}" if "://" in seen.artifacts else
+         f"artifacts: {seen.artifacts} under the cluster's pipeline root")  # fmt: skip
+    if seen.state == "SUCCEEDED":
+        return
+    if seen.stopped:
+        raise RunFailed(f"run {run_id} was stopped")
+    for step in steps:
+        if step.state is State.FAILED and step.log:
+            note(f"the end of {step.log}:\n" + "\n".join(step.log.read_text().splitlines()[-LOG_LINES:]))
+            raise RunFailed(f"{step.name}: {step.reason} (log: {step.log})")
+    raise RunFailed(f"run {run_id} is {seen.state} though no step failed: {seen.trouble or watch.pods.by_hand}")
+
+
+def _remote_tree(watch: "Watch") -> Any:
+    """The tree of a run on a cluster, drawn as that of a run here; `seen` is what it shows."""
+    import math
+    import time
+
+    from pipelines import watch as remote
+    from rapt.tree import State, Step, Tree, read_step
+
+    states = {
+        "PENDING": State.WAITING, "PAUSED": State.WAITING, "RUNNING": State.RUNNING, "CANCELING": State.RUNNING,
+        "SUCCEEDED": State.DONE, "SKIPPED": State.SKIPPED, "FAILED": State.FAILED, "CANCELED": State.FAILED,
+    }  # fmt: skip
+
+    class RemoteTree(Tree):
+        seen: remote.Progress | None = None
+
+        def steps(self) -> list[Step]:
+            if self.seen is None:
+                return [Step(name) for name in self.names]
+            found = sorted(map(self._step, self.seen.steps), key=lambda step: step.begun)
+            if not self.seen.over:
+                return found
+            held = next((step.result["reasons"] for step in found if step.result.get("verdict") == "hold"), None)
+            failed = next((step.name for step in found if step.state is State.FAILED), None)
+            return [self._ended(step, held, failed) for step in found]
+
+        def _step(self, one: remote.Step) -> Step:
+            """What the API says of a step, and what its journal adds."""
+            journal = read_step(one.name, [{"event": "started", "ts": one.begun}, *one.lines], time.time())
+            state = states.get(one.state, State.WAITING)
+            reason = (journal.reason or one.trouble or "failed") if state is State.FAILED else ""
+            if state is State.DONE and journal.state is State.CACHED:
+                state = State.CACHED
+            if state is State.SKIPPED:
+                reason = "its condition was not met"
+            took = max(time.time() - one.begun, 0.0) if state is State.RUNNING else one.seconds
+            return replace(journal, state=state, begun=one.begun or math.inf, seconds=took, reason=reason, log=one.log)
+
+    return RemoteTree(f"{watch.pipeline}  {watch.run_id}", watch.folder, tuple(watch.tasks), log=watch.folder)
 
 
 def _given(

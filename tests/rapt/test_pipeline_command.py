@@ -2,8 +2,11 @@
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +21,12 @@ from typer.testing import CliRunner
 
 from components.download.component import download
 from components.merge_catalogs.component import merge_catalogs
+from pipelines import watch
 from pipelines.compile import step_names
 from pipelines.training import PIPELINES
 from rapt import cli, runs
+from tests.pipelines import kubeflow
+from tests.pipelines.kubeflow import Frame, Kubeflow
 
 RAPT = str(Path(sys.executable).with_name("rapt"))
 
@@ -152,6 +158,9 @@ def test_logs_that_cannot_work_start_nothing(runner: CliRunner, tmp_path: Path) 
         (["run", "training", "--videos", "none.csv"], "--videos none.csv: no such file"),
         (["run", "training_from_logs"], "needs source"),
         (["submit", "training"], "RAPT_KFP_ENDPOINT"),
+        (["watch", "some-run"], "RAPT_KFP_ENDPOINT"),
+        (["schedule", "training"], "give either --cron, such as '0 3 * * *', or --every"),
+        (["schedule", "training", "--cron", "0 3 * * *", "--every", "24h"], "give either --cron"),
         (["compile", "training", "-o", "no/such/folder.yaml"], "there is no folder"),
     ],
 )
@@ -196,6 +205,130 @@ def test_compile_writes_what_a_cluster_takes(runner: CliRunner, tmp_path: Path) 
     pipeline = next(yaml.safe_load_all(out.read_text()))
     images = {one["container"]["image"] for one in pipeline["deploymentSpec"]["executors"].values()}
     assert images == {"registry.example/rapt:7"}
+
+
+@pytest.fixture
+def cluster(runner: CliRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kubeflow]:
+    """Kubeflow Pipelines that the settings lead to; kubectl leads nowhere."""
+    monkeypatch.setattr(watch, "POLL_S", 0.0)
+    with kubeflow.running() as (endpoint, state):
+        runner.env = {**runner.env, "RAPT_KFP_ENDPOINT": endpoint, "KUBECONFIG": str(tmp_path / "none")}
+        yield state
+
+
+def test_submit_follows_a_run_to_its_end(runner: CliRunner, cluster: Kubeflow) -> None:
+    cluster.film = [
+        Frame("PENDING"),
+        Frame("RUNNING", {"download": "RUNNING"}),
+        Frame("SUCCEEDED", {"download": "SUCCEEDED"}),
+    ]
+    done = invoke(runner, "submit", "training", "--pipeline-root", "s3://rapt/pipelines", "--watch")
+    assert done.exit_code == 0, done.exception
+    (run_id,) = cluster.runs
+    lines = done.stdout.splitlines()
+    assert lines[-2:] == ["evaluate: skipped not reached", "publish: skipped not reached"]
+    assert "download: done 1 min 5 s" in lines
+    assert f"submitted training: run {run_id} at http://127.0.0.1:" in done.stderr
+    assert f"artifacts: s3://rapt/pipelines/training/{run_id}" in done.stderr
+
+
+def test_a_run_that_fails_ends_the_command_with_its_reason(
+    runner: CliRunner, cluster: Kubeflow, tmp_path: Path
+) -> None:
+    cluster.film = [Frame("FAILED", {"download": "SUCCEEDED", "train": "FAILED"})]
+    run_id = json.loads(invoke(runner, "submit", "training", "--json").stdout)["run_id"]
+
+    done = invoke(runner, "watch", run_id, "--json")
+
+    assert done.exit_code == 1
+    log = tmp_path / "home" / "runs" / run_id / "train.log"
+    assert isinstance(done.exception, Exception)
+    assert cli.one_line(done.exception) == f"train: failed (log: {log})"
+    assert f"the end of {log}:" in done.stderr and "ask for it by: kubectl -n kubeflow logs" in done.stderr
+    document = json.loads(done.stdout)
+    assert (document["run_id"], document["state"], document["seconds"]) == (run_id, "FAILED", 65.0)
+    found = {step["name"]: (step["state"], step["reason"]) for step in document["steps"]}
+    assert found["download"] == ("done", "")
+    assert found["train"] == ("failed", "failed")
+    assert found["publish"] == ("skipped", "train failed")
+
+
+def test_a_run_is_listed_and_stopped(runner: CliRunner, cluster: Kubeflow) -> None:
+    assert "rapt pipeline submit" in invoke(runner, "runs", "--cluster").stderr
+    invoke(runner, "submit", "training", "--name", "mine", "--experiment", "nightly")
+    (run_id,) = cluster.runs
+    assert [one["display_name"] for one in cluster.experiments.values()] == ["nightly"]
+    head, row = invoke(runner, "runs", "--cluster").stdout.splitlines()
+    assert head.split() == ["RUN", "NAME", "STATE", "CREATED"]
+    assert row.split()[:3] == [run_id, "mine", "PENDING"]
+    assert f"run {run_id} is being stopped" in invoke(runner, "stop", run_id).stderr
+    assert refusal(runner, "watch", run_id) == f"run {run_id} was stopped"
+
+
+def test_a_schedule_is_made_listed_and_ended(runner: CliRunner, cluster: Kubeflow) -> None:
+    assert "nothing is scheduled" in invoke(runner, "schedules").stderr
+    arguments = ("--cron", "0 3 * * *", "--no-catch-up", "--name", "nightly", "--param", "viewers=7")
+    done = json.loads(invoke(runner, "schedule", "training", *arguments, "--json").stdout)
+    (schedule_id,) = cluster.recurring
+    assert (done["schedule_id"], done["pipeline"]) == (schedule_id, "training")
+    assert cluster.recurring[schedule_id]["no_catchup"] is True
+    assert cluster.recurring[schedule_id]["runtime_config"]["parameters"] == {"viewers": 7}
+    head, row = invoke(runner, "schedules").stdout.splitlines()
+    assert head.split() == ["SCHEDULE", "NAME", "WHEN", "STATUS", "CREATED"]
+    assert row.split()[:9] == [schedule_id, "nightly", "0", "0", "3", "*", "*", "*", "ENABLED"]
+    assert f"ended schedule {schedule_id}" in invoke(runner, "unschedule", schedule_id).stderr
+    assert not cluster.recurring
+
+
+def test_settings_give_namespace_root_and_a_token_that_is_not_told(runner: CliRunner, cluster: Kubeflow) -> None:
+    cluster.namespaces, cluster.token = True, "hush-hush"
+    runner.env = {
+        **runner.env, "RAPT_KFP_NAMESPACE": "ada", "RAPT_KFP_TOKEN": "hush-hush",
+        "RAPT_KFP_PIPELINE_ROOT": "s3://ada/pipelines",
+    }  # fmt: skip
+    done = runner.invoke(cli.app, ["--debug", "pipeline", "submit", "training"])
+    assert done.exit_code == 0, done.exception
+    (run,) = cluster.runs.values()
+    assert run["runtime_config"]["pipeline_root"] == "s3://ada/pipelines"
+    assert cluster.experiments[run["experiment_id"]]["namespace"] == "ada"
+    assert "hush-hush" not in done.output
+
+
+def test_a_file_of_this_machine_does_not_go_to_a_cluster_that_cannot_reach_its_store(
+    runner: CliRunner, cluster: Kubeflow, clips: Path
+) -> None:
+    runner.env = {**runner.env, "RAPT_S3_ENDPOINT": ""}
+    told = refusal(runner, "submit", "training", "--videos", str(clips))
+    assert "which a cluster does not reach; set RAPT_S3_ENDPOINT" in told
+    assert not cluster.runs
+
+
+def test_on_a_terminal_a_run_on_a_cluster_is_a_live_tree(runner: CliRunner, cluster: Kubeflow) -> None:
+    cluster.film = [Frame("RUNNING", {"download": "RUNNING"}), Frame("SUCCEEDED", {"download": "SUCCEEDED"})]
+    runner.env = {**runner.env, "FORCE_COLOR": "1", "TERM": "xterm"}
+    done = invoke(runner, "submit", "training", "--watch")
+    assert done.exit_code == 0, done.exception
+    (run_id,) = cluster.runs
+    plain = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", done.stdout)
+    assert f"training  {run_id}" in plain
+    assert re.search(r"✓ download +1 min 5 s", plain) and re.search(r"– publish +skipped: not reached", plain)
+
+
+def test_interrupted_a_run_goes_on(runner: CliRunner, cluster: Kubeflow) -> None:
+    cluster.film = [Frame("RUNNING", {"download": "RUNNING"})]
+    run_id = json.loads(invoke(runner, "submit", "training", "--json").stdout)["run_id"]
+    environment = {**os.environ, **{key: value for key, value in runner.env.items() if value is not None}}
+    with subprocess.Popen(
+        [RAPT, "pipeline", "watch", run_id], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "download: running\n"
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert out == "", "nothing failed and nothing was skipped"
+    assert f"run {run_id} goes on; follow it: rapt pipeline watch {run_id}" in err
+    assert cluster.runs[run_id]["state"] == "RUNNING"
 
 
 def test_steps_stand_behind_those_that_they_need() -> None:
