@@ -108,13 +108,13 @@ def test_a_drained_node_fails_no_request(served: Deployed, tmp_path: Path) -> No
         return found
 
     def all_on(node: str) -> dict[str, list[str]]:
-        return dict.fromkeys(("predictor", "transformer", "explainer"), [node, node])
+        return {name: [node, node] for name in ("predictor", "transformer", "explainer")}
 
     try:
         have_chart(replace(served.plan, values=(values,)))
         served.until(lambda: [len(found) for found in where().values()] == [2, 2, 2], "there are two of each")
         print(f"before the drain: {where()}")
-        # Pods of one component leave one after the other, each when another is ready elsewhere: the budgets see to that.
+        # Pods of one component leave one after the other, each when another is ready: the budgets see to that.
         drain = ("drain", worker, "--pod-selector=app.kubernetes.io/name=rapt", "--delete-emptydir-data")
         with served.beside("asks.py", "60") as asks:
             cluster(*drain, "--ignore-daemonsets", "--timeout=180s", deadline_s=190)
