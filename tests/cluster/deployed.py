@@ -106,6 +106,7 @@ class Deployed:
             running.wait()
         finally:
             process.kill()
+            process.communicate()
 
     def ask(self, body: dict[str, Any], verb: str = "predict") -> dict[str, Any]:
         """POST to the endpoint from the gateway."""

@@ -137,7 +137,7 @@ def test_the_release_before_is_upgraded_without_a_failed_request(served: Deploye
     cluster.helm("upgrade", "rapt", str(before), "--reset-values", deadline_s=120)
     served.until(lambda: served.events_of("somebody") is not None, "the release before answers")
     settled(served)
-    values.write_text(cluster.helm("get", "values", "rapt", "--all"))
+    values.write_text(cluster.helm("get", "values", "rapt", "--all", "--output", "yaml"))
     with served.beside("asks.py", "45") as asks:
         cluster.helm("upgrade", "rapt", str(CHART), "--values", str(values), deadline_s=120)
         settled(served)
