@@ -104,6 +104,10 @@ class Composed:
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
+    def rapt_inside(self, *arguments: str) -> str:
+        """What `rapt` in a container answers."""
+        return self("run", "--rm", "--no-TTY", "rapt", *arguments, "--json")
+
     def until(self, condition: Callable[[], bool], what: str) -> None:
         """Wait until it holds; an endpoint that is away is not yet a failure."""
         give_up_at = time.monotonic() + DEADLINE_S

@@ -77,6 +77,7 @@ def test_a_run_is_followed_to_its_end(served: tuple[Cluster, Kubeflow], tmp_path
     assert second.troubles == ["progress and logs are not shown: kubectl is not on PATH"]
 
 
+@pytest.mark.cluster
 @needs_kubectl
 def test_pods_tell_progress_and_the_reason_of_a_failure(
     served: tuple[Cluster, Kubeflow], seen_pods: list[Pod], tmp_path: Path
@@ -111,6 +112,7 @@ def test_pods_tell_progress_and_the_reason_of_a_failure(
     assert steps["download"].log.read_text() == printed
 
 
+@pytest.mark.cluster
 @needs_kubectl
 @pytest.mark.parametrize(
     ("node", "status", "told"),
