@@ -107,13 +107,13 @@ def _prepare(folder: Path, text: str, arguments: Mapping[str, Any]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         for journal in folder.glob("*.jsonl"):
             journal.unlink()
-        (folder / "pipeline.yaml").write_text(_without_retries(text))
+        (folder / "pipeline.yaml").write_text(without_retries(text))
         (folder / "arguments.json").write_text(json.dumps(arguments))
     except OSError as error:
         raise RunFolderUnusable(f"cannot write the run folder {folder}: {error.strerror}; give another") from error
 
 
-def _without_retries(text: str) -> str:
+def without_retries(text: str) -> str:
     """A retry mends lost pods; here it would only tell the user later what went wrong."""
     documents = list(yaml.safe_load_all(text))
     spec = documents[0]

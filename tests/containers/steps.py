@@ -15,6 +15,7 @@ from kfp.dsl.base_component import BaseComponent
 
 from components.journal import RUN_DIR, read_lines
 from pipelines.compile import checked, compiled
+from pipelines.local import without_retries
 from pipelines.sources import with_digests
 from rapt.cluster.create import IMAGES
 
@@ -56,7 +57,7 @@ class Containers:
         self._journals.mkdir(parents=True, exist_ok=True)
         for journal in self._journals.glob("*.jsonl"):
             journal.unlink()
-        (folder / "pipeline.yaml").write_text(compiled(pipeline, IMAGES["training"]))
+        (folder / "pipeline.yaml").write_text(without_retries(compiled(pipeline, IMAGES["training"])))
         (folder / "arguments.json").write_text(json.dumps(with_digests(checked(pipeline, arguments))))
         (folder / "container.json").write_text(json.dumps(self._container(environment)))
         self._log = (folder / "log.txt").open("wb+")
@@ -77,9 +78,9 @@ class Containers:
             "labels": {name: value},
         }
 
-    def running(self) -> list[str]:
+    def running(self, *more: str) -> list[str]:
         """Ids of its containers."""
-        command = ["docker", "ps", "--quiet", "--filter", f"label={self.label}"]
+        command = ["docker", "ps", "--quiet", "--filter", f"label={self.label}", *more]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
 
     def began(self, step: str) -> bool:
@@ -106,7 +107,7 @@ class Containers:
         self.process.kill()
         self.process.wait()
         self._log.close()
-        if ids := self.running():
+        if ids := self.running("--all"):
             subprocess.run(["docker", "rm", "--force", *ids], capture_output=True, check=False)
 
 
