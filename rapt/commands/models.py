@@ -68,9 +68,7 @@ def predict(
     """
     wanted = _ids(videos)
     now_ms = _moment(now) if now else None
-    from rapt import settings, stack
-    from rapt.predictions import Predictor
-    from wire.objects import ObjectStore
+    from rapt import settings
 
     options = settings.load()
     if live or endpoint:
@@ -78,6 +76,10 @@ def predict(
             raise InvalidOption(f"--model {model!r} goes without --live and --endpoint: an endpoint has its own model")
         _ask(endpoint or options.endpoint, user, wanted, position=position, now_ms=now_ms, json=json)
         return
+    from rapt import stack
+    from rapt.predictions import Predictor
+    from wire.objects import ObjectStore
+
     with stack.ensure_up(options):
         predictor = Predictor.load(ObjectStore.from_env(), options.home / "cache", model)
     answer = predictor.predict(user, wanted, position=position, now_ms=now_ms)
