@@ -13,7 +13,6 @@ from rapt.service import Service, start, stop
 from tests.brokers import embedded_broker, kafka_broker  # noqa: F401 - fixtures
 from tests.ports import free_ports
 from tests.trained import (  # noqa: F401 - fixtures
-    bundle_of_containers,
     containers_env,
     trained_in_containers,
     training_image,

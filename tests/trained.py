@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
-    from interest.bundle import Bundle
     from tests.containers.steps import Run
 
 SMALL = {
@@ -46,12 +44,3 @@ def trained_in_containers(
     run = Containers(ungated, SMALL, shared(tmp_path_factory.mktemp("containers")), containers_env).wait()
     assert "publish" in run.steps, (run.failures, run.log[-3000:])
     return run
-
-
-@pytest.fixture(scope="session")
-def bundle_of_containers(trained_in_containers: Run) -> Bundle:
-    """The model that the containers published."""
-    from interest.bundle import open_bundle
-
-    published = trained_in_containers.steps["publish"]
-    return open_bundle(Path(published.outputs["bundle"]), published.result["digest"])

@@ -11,21 +11,23 @@ import pytest
 from interest.bundle import Bundle
 from rapt.cluster.models import publish
 from tests.cluster.deployed import Deployed
+from tests.containers.steps import Run
 from wire.objects import ObjectStore
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 
 def test_the_model_that_containers_made_is_served_to_traffic(
-    served: Deployed, bundle: Bundle, bundle_of_containers: Bundle, containers_env: dict[str, str]
+    served: Deployed, bundle: Bundle, trained_in_containers: Run, containers_env: dict[str, str]
 ) -> None:
     def digest() -> str:
         (answer,) = served.ask({"instances": [{"user_id": "u", "video_ids": ["sim-00001"]}]})["predictions"]
         return str(answer["model_digest"])
 
     assert digest() == bundle.digest
-    published = publish(served.cluster, ObjectStore.from_env(containers_env), bundle_of_containers.digest)
-    assert published == bundle_of_containers.digest
+    made = trained_in_containers.steps["publish"].result["digest"]
+    published = publish(served.cluster, ObjectStore.from_env(containers_env), made)
+    assert published == made
     try:
         served.until(lambda: digest() == published, "the model is served", 60)
         command = [sys.executable, "-m", "rapt", "cluster", "run", "--context", served.cluster.context, "--"]
