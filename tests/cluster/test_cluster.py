@@ -10,7 +10,7 @@ import time
 import pytest
 
 from interest.bundle import Bundle
-from rapt.cluster.create import IMAGES
+from rapt.cluster.create import CHART, IMAGES, MANIFESTS, version
 from rapt.cluster.programs import run
 from rapt.errors import ClusterFailed
 from tests.cluster.deployed import Deployed
@@ -32,6 +32,17 @@ shutil.which('gcc') is None, len(json.load(open('/opt/rapt/sbom.cdx.json'))['com
     assert no_torch
     assert no_compiler
     assert listed > 50
+
+
+def test_manifests_and_chart_are_taken_without_a_warning(deployed: Deployed) -> None:
+    """By the API server and KServe's webhook, with every set of values; nothing of it is kept."""
+    cluster, dry = deployed.cluster, ("--dry-run=server", "--warnings-as-errors")
+    cluster("apply", "-k", str(MANIFESTS / "overlays" / deployed.plan.overlay), *dry)
+    for values in sorted((CHART / "ci").glob("*.yaml")):
+        text = cluster.helm("template", "rapt", str(CHART), "--kube-version", version(cluster), "-f", str(values))
+        known = [one for one in text.split("\n---\n") if "kind: PodMonitor" not in one]  # its CRD is not there
+        said = cluster("apply", "-f", "-", *dry, given="\n---\n".join(known))
+        assert "inferenceservice.serving.kserve.io/interest" in said, values.name
 
 
 def test_a_prediction_an_explanation_and_an_event_through_the_clusters_services(
