@@ -29,6 +29,7 @@ from interest.experiments.assignment import Arm
 from interest.records import Exposure
 from interest.serving import Answer, Ask
 from interest.viewer_rows import video_key
+from wire.errors import KafkaError
 from wire.kafka import UNKNOWN_LAG, KafkaSettings
 
 STAGES = Histogram("rapt_stage_seconds", "Time of a prediction by stage", ("stage",), buckets=BUCKETS)
@@ -40,7 +41,7 @@ LAG = Gauge(
 PREDICTIONS = Counter("rapt_predictions", "Predictions by arm and model", ("arm", "model"))
 FALLBACKS = Counter("rapt_fallbacks", "Answers with a learned stand-in for something unknown", ("what",))
 READING, SCORING = STAGES.labels("state"), STAGES.labels("predictor")
-LOOK_EVERY_S = 0.5
+LOOK_EVERY_S, RECONNECT_S = 0.5, 1.0
 OLDEST_STATE_MS = 10_000
 """A state that is further behind than this is not answered from."""
 
@@ -62,6 +63,8 @@ class Transformer(ServedModel):
     def __init__(self, name: str, settings: Settings, state: StateReader, kafka: KafkaSettings | None) -> None:
         super().__init__(name)
         self.settings, self.state, self.kafka = settings, state, kafka
+        self.exposures: Exposures | None = None
+        self._unlogged = "" if kafka is None else "the brokers"
         self._tasks: set[asyncio.Task[None]] = set()
 
     @staticmethod
@@ -73,11 +76,12 @@ class Transformer(ServedModel):
     async def begin(self) -> None:
         self.backend = Backend(self.settings.predictor, self.name, self.settings.limits)
         self.explainer = Backend(self.settings.explainer, self.name, Limits(deadline_s=20.0))
-        self.exposures = Exposures(self.kafka) if self.kafka is not None else None
+        await self._connect_once()
         self.backend_waits = "the predictor at " + self.settings.predictor
         self._fresh = self.state.freshness()
         await self._look_once()
         self._tasks.add(asyncio.create_task(self._look()))
+        self._tasks.add(asyncio.create_task(self._connect()))
 
     async def end(self) -> None:
         for task in self._tasks:
@@ -88,6 +92,8 @@ class Transformer(ServedModel):
             await asyncio.to_thread(self.exposures.close)
 
     def missing(self) -> str:
+        if self._unlogged:
+            return self._unlogged
         if not self._fresh.ready:
             lag = self._fresh.lag
             behind = "has not heard of Kafka yet" if lag == UNKNOWN_LAG else f"is {lag} records behind"
@@ -160,6 +166,8 @@ class Transformer(ServedModel):
         return document(self.name)
 
     async def _predict(self, instance: Instance, positions: Sequence[int] | None = None) -> Prediction:
+        if self._unlogged:
+            raise Unavailable(f"no exposure can be logged: waiting for {self._unlogged}")
         began = time.perf_counter()
         ask, viewer = self._asked(instance.user_id, instance.video_ids, instance.context, positions)
         age_ms = self._fresh.age_ms
@@ -221,6 +229,20 @@ class Transformer(ServedModel):
                     state_age_ms=made.state_age_ms, ts_ms=made.now_ms,
                 )
             )  # fmt: skip
+
+    async def _connect(self) -> None:
+        """Have somewhere to log exposures as soon as the brokers answer."""
+        while self._unlogged:
+            await asyncio.sleep(RECONNECT_S)
+            await self._connect_once()
+
+    async def _connect_once(self) -> None:
+        if self.kafka is not None:
+            try:
+                self.exposures = await asyncio.to_thread(Exposures, self.kafka)
+                self._unlogged = ""
+            except KafkaError as error:
+                self._unlogged = f"the brokers: {error}"
 
     async def _look(self) -> None:
         while True:
