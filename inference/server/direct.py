@@ -84,9 +84,11 @@ class DirectProtocol(HttpToolsProtocol):
         handler = front.routes.get((self.parser.get_method().decode("ascii"), route))
         if handler is None or self.expect_100_continue or self.parser.should_upgrade():
             super().on_headers_complete()
+            if front.closing:
+                self.cycle.keep_alive = False
             return
         before = self.cycle
-        keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
+        keep_alive = not front.closing and self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
         self.cycle = Exchange(
             self.transport, front, route, handler, self.headers,
             keep_alive=keep_alive, on_response=self.on_response_complete,

@@ -67,12 +67,16 @@ Handler = Callable[[Request], Awaitable[Reply]]
 
 
 class Front:
-    """An ASGI application: its own routes by (method, path), all others by the application behind it."""
+    """An ASGI application: its own routes by (method, path), all others by the application behind it.
+
+    While it is `closing`, each answer is the last on its connection.
+    """
 
     def __init__(self, behind: Application, routes: Mapping[tuple[str, str], Handler], max_body_bytes: int) -> None:
         self.behind = behind
         self.routes = routes
         self.max_body_bytes = max_body_bytes
+        self.closing = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         reply = await self._own(scope, receive) if scope["type"] == "http" else None

@@ -13,6 +13,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from http import HTTPStatus
@@ -35,7 +36,7 @@ from inference.server.model import ServedModel
 from inference.server.workers import METRICS_FOLDER, orphaned, shares_port
 
 LOG = logging.getLogger(__name__)
-LOOK_EVERY_S = 0.5
+LOOK_EVERY_S, GOODBYE_S = 0.5, 1.0
 SWITCH_S = 0.0005
 """How long a thread may keep the interpreter from the event loop; 5 ms by default, more than a request takes."""
 BYTES = b"application/octet-stream"
@@ -75,9 +76,20 @@ class _Worker:
         while not ended.is_set() and not serving.done() and not orphaned():
             await _wait(ended, LOOK_EVERY_S)
         self.model.draining = True
+        await self._say_goodbye(http)
         http.should_exit = True
         await asyncio.gather(grpc.stop(self.listen.grace_s), serving)
         await self.model.end()
+
+    async def _say_goodbye(self, http: uvicorn.Server) -> None:
+        """Let callers on open connections hear, in an answer, that they are to open another.
+
+        A connection that was closed while a request is on its way would fail that request.
+        """
+        self.front.closing = True
+        give_up_at = time.monotonic() + GOODBYE_S
+        while http.server_state.connections and time.monotonic() < give_up_at:
+            await asyncio.sleep(0.02)
 
     def _http(self) -> uvicorn.Server:
         hidden = RESTServer(
@@ -87,8 +99,9 @@ class _Worker:
         hidden.create_application()
         from kserve.model_server import app
 
+        self.front = Front(app, self._routes(), MAX_BODY_BYTES)
         config = uvicorn.Config(
-            Front(app, self._routes(), MAX_BODY_BYTES),
+            self.front,
             http=DirectProtocol,
             loop="uvloop",
             ws="none",
