@@ -17,6 +17,8 @@ from rapt.cluster.programs import run
 from tests.cluster.deployed import Deployed
 from tests.interest.conftest import bundle  # noqa: F401 - a fixture
 
+DEFAULTS = (create.CHART / "values.yaml",)
+"""Named, since helm keeps the values of the release before where none are given."""
 NEEDED = ("docker", "kind", "kubectl", "helm")
 
 
@@ -27,7 +29,7 @@ def plan(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) 
         pytest.skip(f"a cluster needs {', '.join(missing)} on PATH")
     if pytestconfig.getoption("--cluster") == "current":
         context = run(["kubectl", "config", "current-context"], deadline_s=10).strip()
-        yield Plan(context=context)
+        yield Plan(context=context, values=DEFAULTS)
         return
     name = f"rapt-test-{os.getpid()}"
     kept = os.environ.get("KUBECONFIG")
@@ -37,7 +39,7 @@ def plan(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) 
     config = ("--config", str(Path(__file__).parent / "nodes.yaml"))
     try:
         run(["kind", "create", "cluster", "--name", name, "--wait", "180s", *config, *chosen], deadline_s=300)
-        yield Plan(name=name)
+        yield Plan(name=name, values=DEFAULTS)
     finally:
         run(["kind", "delete", "cluster", "--name", name], deadline_s=120)
         os.environ.pop("KUBECONFIG")
