@@ -7,16 +7,17 @@ another cluster has its own.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from rapt.cluster.create import IMAGES, READY_S, told
+from components.runtime import file_digest
+from rapt.cluster.create import IMAGES, READY_S, roll_out, told
+from rapt.cluster.pods import closed_pod
 from rapt.cluster.programs import Kubectl
 from rapt.cluster.status import COMPONENT, OURS
 from rapt.errors import ClusterFailed
@@ -61,7 +62,7 @@ def _verified(folder: Path) -> dict[str, Any]:
         about: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
         if about["format"] != FORMAT:
             raise ClusterFailed(f"{folder} is a backup of the format {about['format']!r}, not {FORMAT!r}")
-        found = {name: _digest(folder / f"{name}.tar.gz") for name in VOLUMES}
+        found = {name: file_digest(folder / f"{name}.tar.gz") for name in VOLUMES}
     except (OSError, ValueError, KeyError) as error:
         raise ClusterFailed(
             f"{folder} holds no whole backup ({error}); name a folder of `rapt cluster backup`"
@@ -83,7 +84,7 @@ def _stopped(cluster: Kubectl) -> Iterator[None]:
         _scale(cluster, 1)
         with told(cluster):
             for name in VOLUMES:
-                cluster("rollout", "status", f"statefulset/{name}", f"--timeout={READY_S:g}s", deadline_s=READY_S + 10)
+                roll_out(cluster, f"statefulset/{name}")
 
 
 def _scale(cluster: Kubectl, replicas: int) -> None:
@@ -107,7 +108,7 @@ def _out(cluster: Kubectl, name: str, file: Path) -> str:
     """The volume's content into a file; the file's digest."""
     with _holder(cluster, name) as inside, file.open("wb") as target:
         _copy([*inside, "sh", "-c", f"{CONTENT} -print0 | tar -czf - --null -T -"], stdout=target)
-    return _digest(file)
+    return file_digest(file)
 
 
 def _in(cluster: Kubectl, name: str, file: Path) -> None:
@@ -126,41 +127,13 @@ def _copy(command: list[str], **ends: Any) -> None:
         raise ClusterFailed(f"{' '.join(command[-6:])}: {done.stderr.decode(errors='replace').strip()[-500:]}")
 
 
-def _digest(file: Path) -> str:
-    with file.open("rb") as source:
-        return hashlib.file_digest(cast(Any, source), "sha256").hexdigest()
-
-
 def _pod(name: str, claim: str) -> dict[str, Any]:
     container = {
         "name": "volume",
         "image": IMAGES["serving"],
-        "imagePullPolicy": "IfNotPresent",
         "command": ["python", "-c", "import signal; signal.sigwait({signal.SIGTERM})"],
         "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"cpu": "1", "memory": "256Mi"}},
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
         "volumeMounts": [{"name": "data", "mountPath": "/data"}],
     }
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name, "labels": {"app.kubernetes.io/part-of": "rapt", "app.kubernetes.io/name": "volume"}},
-        "spec": {
-            "restartPolicy": "Never",
-            "automountServiceAccountToken": False,
-            "securityContext": {
-                "runAsNonRoot": True,
-                "runAsUser": 10001,
-                "runAsGroup": 10001,
-                "fsGroup": 10001,
-                "fsGroupChangePolicy": "OnRootMismatch",
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
-            "containers": [container],
-            "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": claim}}],
-        },
-    }
+    volume = {"name": "data", "persistentVolumeClaim": {"claimName": claim}}
+    return closed_pod(name, {"app.kubernetes.io/name": "volume"}, container, [volume])

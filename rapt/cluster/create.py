@@ -65,6 +65,11 @@ class Plan:
         return context.removeprefix("kind-") if context.startswith("kind-") and not self.minikube else ""
 
     @property
+    def files(self) -> tuple[str, ...]:
+        """The values files as options of helm."""
+        return tuple(word for path in self.values for word in ("-f", str(path)))
+
+    @property
     def loads(self) -> tuple[str, ...]:
         """The command that brings an image, to be named next, to the nodes; empty where they pull."""
         if self.minikube:
@@ -136,8 +141,7 @@ def version(cluster: Kubectl) -> str:
 
 def images(plan: Plan) -> tuple[list[str], list[str]]:
     """The images that the overlay needs, and those that the chart needs beside them."""
-    files = [word for path in plan.values for word in ("-f", str(path))]
-    chart = plan.cluster.helm("template", "rapt", str(CHART), "--kube-version", version(plan.cluster), *files)
+    chart = plan.cluster.helm("template", "rapt", str(CHART), "--kube-version", version(plan.cluster), *plan.files)
     overlay = run(["kubectl", "kustomize", str(_overlay(plan))], deadline_s=60)
     first = list(dict.fromkeys(IMAGE.findall(overlay)))
     steps = [TRAINING] if plan.kubeflow else []
@@ -232,8 +236,7 @@ def have_ground(plan: Plan) -> str:
         cluster.of("")("apply", "-k", str(MANIFESTS / "parts" / "kubeflow"))
     with told(cluster):
         for one in cluster.items("statefulsets"):
-            name = one["metadata"]["name"]
-            cluster("rollout", "status", f"statefulset/{name}", f"--timeout={READY_S:g}s", deadline_s=READY_S + 10)
+            roll_out(cluster, f"statefulset/{one['metadata']['name']}")
         if _by_strimzi(plan):
             cluster(
                 "wait", "kafka/rapt", "--for=condition=Ready", f"--timeout={INSTALL_S:g}s", deadline_s=INSTALL_S + 10
@@ -244,8 +247,7 @@ def have_ground(plan: Plan) -> str:
 def have_chart(plan: Plan) -> str:
     """Install or upgrade the release; what serves waits for a model by itself."""
     more = PROMETHEUS_VALUES if plan.prometheus else ()
-    files = [word for path in plan.values for word in ("-f", str(path))]
-    plan.cluster.helm("upgrade", "--install", "rapt", str(CHART), *more, *files, deadline_s=INSTALL_S)
+    plan.cluster.helm("upgrade", "--install", "rapt", str(CHART), *more, *plan.files, deadline_s=INSTALL_S)
     return "is installed"
 
 
@@ -253,12 +255,16 @@ def wait_ready(cluster: Kubectl, deadline_s: float = READY_S) -> None:
     """Wait until all that serves answers; raises ClusterFailed with the reasons."""
     with told(cluster):
         for one in cluster.get("deployments", "-l", "app.kubernetes.io/component=catalogue-feed")["items"]:
-            cluster("rollout", "status", f"deployment/{one['metadata']['name']}", f"--timeout={deadline_s:g}s",
-                    deadline_s=deadline_s + 10)  # fmt: skip
+            roll_out(cluster, f"deployment/{one['metadata']['name']}", deadline_s)
         for part in ("Predictor", "Transformer", "Explainer"):
             condition = f"--for=condition={part}Ready"
             cluster("wait", "inferenceservice/interest", condition, f"--timeout={deadline_s:g}s",
                     deadline_s=deadline_s + 10)  # fmt: skip
+
+
+def roll_out(cluster: Kubectl, what: str, deadline_s: float = READY_S) -> None:
+    """Wait until a Deployment or StatefulSet has all of its pods ready; raises ClusterFailed."""
+    cluster("rollout", "status", what, f"--timeout={deadline_s:g}s", deadline_s=deadline_s + 10)
 
 
 @contextmanager

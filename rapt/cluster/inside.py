@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import time
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from secrets import token_hex
 from typing import Any
 
 from rapt.cluster.create import IMAGES
+from rapt.cluster.pods import closed_pod
 from rapt.cluster.programs import Kubectl
 from rapt.cluster.secrets import CA, STORE
 from rapt.cluster.trouble import reasons
@@ -59,16 +59,10 @@ def pod(name: str, arguments: Sequence[str], image: str) -> dict[str, Any]:
     container = {
         "name": "rapt",
         "image": image,
-        "imagePullPolicy": "IfNotPresent",
         "command": ["python", "-m", "rapt"],
         "args": list(arguments),
         "env": [*({"name": key, "value": value} for key, value in SETTINGS.items()), *keys],
         "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"cpu": "1", "memory": "1Gi"}},
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
         "volumeMounts": [
             {"name": "kafka", "mountPath": "/etc/rapt/kafka", "readOnly": True},
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - the pod's own
@@ -78,29 +72,12 @@ def pod(name: str, arguments: Sequence[str], image: str) -> dict[str, Any]:
         {"secret": {"name": USER, "items": [{"key": "password", "path": "password"}]}},
         {"secret": {"name": CA, "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
     ]
+    volumes = [
+        {"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}},
+        {"name": "kafka", "projected": {"defaultMode": 0o440, "sources": secrets}},
+    ]
     labels = {"app.kubernetes.io/name": "rapt-run", "app.kubernetes.io/component": USER}
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name, "labels": {**labels, "app.kubernetes.io/part-of": "rapt"}},
-        "spec": {
-            "restartPolicy": "Never",
-            "automountServiceAccountToken": False,
-            "enableServiceLinks": False,
-            "securityContext": {
-                "runAsNonRoot": True,
-                "runAsUser": 10001,
-                "runAsGroup": 10001,
-                "fsGroup": 10001,
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
-            "containers": [container],
-            "volumes": [
-                {"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}},
-                {"name": "kafka", "projected": {"defaultMode": 0o440, "sources": secrets}},
-            ],
-        },
-    }
+    return closed_pod(name, labels, container, volumes)
 
 
 def _until_begun(cluster: Kubectl, name: str) -> None:
@@ -116,5 +93,5 @@ def _exit_code(cluster: Kubectl, name: str) -> int:
     """Of the pod's container, which has ended or is about to."""
     cluster("wait", f"pod/{name}", "--for=jsonpath={.status.containerStatuses[0].state.terminated}",
             "--timeout=30s", deadline_s=40)  # fmt: skip
-    (state,) = json.loads(cluster("get", "pod", name, "-o", "json"))["status"]["containerStatuses"]
+    (state,) = cluster.get("pod", name)["status"]["containerStatuses"]
     return int(state["state"]["terminated"]["exitCode"])
