@@ -79,7 +79,7 @@ def test_what_cannot_be_used_goes_to_the_dead_letters_with_its_reason_and_stops_
     }
     stage.send(
         b"{no json",
-        b'{"video_id": "x", "uri": "y"}',
+        b'{"video_id": "x"}',
         b"",
         Video(video_id="", uri=stage.show(clips["red"]), duration_s=1.0),
         *(Video(video_id=name, uri=uri, duration_s=1.0) for name, (uri, _) in bad.items()),
