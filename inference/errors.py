@@ -13,10 +13,6 @@ class InferenceError(Exception):
     retry_after_s: float | None = None
 
 
-class PortTaken(InferenceError):
-    """An address that a worker is to answer at cannot be listened on."""
-
-
 class InvalidRequest(InferenceError):
     """A request that cannot be answered as it is."""
 

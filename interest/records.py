@@ -82,6 +82,10 @@ class Exposure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     The history behind it is what the viewer's feedback in partition `state_offset[0]` of `events`, from offset
     `state_since` up to but without `state_offset[1]`, makes; with `ts_ms` as the moment the scores follow from it.
     A viewer without state has (-1, 0). `propensity` is the chance that the viewer got this `arm`.
+
+    For experiments: `baseline` is what the stable model thought of the request, the mean of its ten highest scores,
+    whatever the arm; `latency_ms` the time that the arm's predictor took; `failed` says that the candidate's did not
+    answer and the stable one's scores were given; `unknown` counts candidates that the arm's model does not know.
     """
 
     request_id: str
@@ -97,6 +101,10 @@ class Exposure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     state_since: int
     state_age_ms: int
     ts_ms: int
+    baseline: float | None = None
+    latency_ms: float = 0.0
+    failed: bool = False
+    unknown: int = 0
 
 
 def watch_threshold_ms(duration_s: float) -> int:

@@ -120,3 +120,7 @@ class OffsetGone(KafkaError):
         super().__init__(message)
         self.topic = topic
         self.partition = partition
+
+
+class PortTaken(WireError):
+    """An address that a worker is to answer at cannot be listened on."""

@@ -14,7 +14,7 @@ from inference.catalogue_feed.library import Library
 from inference.catalogue_feed.metrics import Metrics
 from inference.catalogue_feed.model import Model
 from inference.catalogue_feed.progress import ProgressNote
-from inference.http import serving, worker_routes
+from wire.http import serving, worker_routes
 from wire.kafka import ALL, CONTENT, EARLIEST, VIDEOS, VIDEOS_DEAD, Admin, KafkaSettings, consumer, producer
 from wire.objects import ObjectStore
 

@@ -15,7 +15,6 @@ from inference.feeder.feeder import Feeder
 from inference.feeder.metrics import Status, registry
 from inference.feeder.pulse import Pulse
 from inference.feeder.settings import FeederSettings
-from inference.http import serving, worker_routes
 from inference.state import undo
 from inference.state.apply import SlabWriter
 from inference.state.checkpoint import Checkpointer
@@ -26,6 +25,7 @@ from inference.state.slab import Slab, adopt, create, lock, retire
 from inference.state.store import StateWriter
 from inference.state.valkey_store import ValkeyWriter
 from wire.errors import KafkaUnavailable, ObjectStoreUnavailable, UnknownTopic, WireError
+from wire.http import serving, worker_routes
 from wire.kafka import Client, KafkaSettings
 from wire.objects import ObjectStore
 

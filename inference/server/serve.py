@@ -27,13 +27,14 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, 
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from inference import protocol
-from inference.errors import InvalidRequest, PortTaken
+from inference.errors import InvalidRequest
 from inference.server import grpc_front
 from inference.server.direct import DirectProtocol
 from inference.server.flags import MAX_BODY_BYTES, Listen
 from inference.server.front import Front, Handler, Reply, Request
 from inference.server.model import ServedModel
 from inference.server.workers import METRICS_FOLDER, orphaned, shares_port
+from wire.errors import PortTaken
 
 LOG = logging.getLogger(__name__)
 LOOK_EVERY_S, GOODBYE_S = 0.5, 1.0

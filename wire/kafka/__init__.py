@@ -12,6 +12,7 @@ from wire.kafka.records import EARLIEST, UNKNOWN_LAG, Consumer, Producer, Record
 from wire.kafka.settings import Client, KafkaSettings
 from wire.kafka.topics import (
     ALL,
+    ARMS,
     CONTENT,
     EVENTS,
     EVENTS_DEAD,
@@ -24,6 +25,7 @@ from wire.kafka.topics import (
 
 __all__ = [
     "ALL",
+    "ARMS",
     "CONTENT",
     "EARLIEST",
     "EVENTS",

@@ -11,6 +11,7 @@ EXPOSURES = "exposures"
 VIDEOS = "videos"
 VIDEOS_DEAD = "videos.dead"
 CONTENT = "content"
+ARMS = "arms"
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ ALL = (
     Topic(VIDEOS, 1),
     Topic(VIDEOS_DEAD, 1),
     Topic(CONTENT, 1, {"cleanup.policy": "compact"}),
+    Topic(ARMS, 1, {"cleanup.policy": "compact"}),
 )
 
 

@@ -6,8 +6,8 @@ import httpx
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
-from inference.errors import PortTaken
-from inference.http import serving, worker_routes
+from wire.errors import PortTaken
+from wire.http import serving, worker_routes
 
 HOST = "127.0.0.1"
 

@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
-from inference.errors import PortTaken
+from wire.errors import PortTaken
 
 LOG = logging.getLogger(__name__)
 IDLE_S = 10.0

@@ -1,0 +1,44 @@
+"""Observations: exposures joined with what the viewer did, one row a video that was shown; the table and its meaning.
+
+The only source for retraining, quality, drift and experiments. `monitoring/labels` writes them.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+SCHEMA = pa.schema(
+    [
+        ("request_id", pa.string()),
+        ("user_id", pa.string()),
+        ("experiment", pa.string()),
+        ("arm", pa.dictionary(pa.int32(), pa.string())),
+        ("propensity", pa.float64()),
+        ("model_digest", pa.dictionary(pa.int32(), pa.string())),
+        ("ts_ms", pa.int64()),
+        ("baseline", pa.float64()),
+        ("latency_ms", pa.float32()),
+        ("failed", pa.bool_()),
+        ("unknown", pa.int32()),
+        ("state_age_ms", pa.int64()),
+        ("candidates", pa.int32()),
+        ("label_age_ms", pa.int64()),
+        ("video_id", pa.string()),
+        ("score", pa.float32()),
+        ("position", pa.int32()),
+        ("randomised", pa.bool_()),
+        ("engaged", pa.bool_()),
+        ("watch_ms", pa.int64()),
+        ("liked", pa.bool_()),
+        ("shared", pa.bool_()),
+        ("skipped", pa.bool_()),
+        ("shown_ms", pa.int64()),
+    ]
+)
+"""One row for each (request, video) with an impression; the columns up to `label_age_ms` are the exposure's.
+
+`ts_ms` is the exposure's moment, `shown_ms` the impression's; `label_age_ms` how old every label is when the window
+closes, the same for all rows of a joiner. A request of which nothing was shown within the window, or whose labels were
+lost, has one row with `video_id` and all after it null: that is how missing labels are counted. Labels are what the
+viewer did within the window, `engaged` by `records.engaged`.
+"""
