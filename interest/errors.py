@@ -23,3 +23,7 @@ class InvalidSetting(InterestError):
 
 class NotEnoughData(InterestError):
     """A step needs more rows, videos or viewers than it was given."""
+
+
+class InvalidExperiment(InterestError):
+    """An experiment that cannot be run as it is written."""

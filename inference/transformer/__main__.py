@@ -20,6 +20,7 @@ def main() -> None:
     options.add_argument("--predictor_host", default="127.0.0.1:8082", help="the predictor, HOST or HOST:PORT")
     options.add_argument("--explainer_host", default="127.0.0.1:8084", help="the explainer, HOST or HOST:PORT")
     options.add_argument("--deadline_ms", type=float, default=1000.0, help="time that a predictor has to answer")
+    options.add_argument("--candidate_ms", type=float, default=500.0, help="time that a candidate on trial has")
     options.add_argument("--hedge_ms", type=float, default=0.0, help="ask again after this long; 0: never")
     options.add_argument("--oldest_state_ms", type=int, default=10_000, help="answer 503 from a state further behind")
     values = flags.parse(options)
@@ -35,7 +36,8 @@ def main() -> None:
 
     limits = Limits(values.deadline_ms / 1e3, values.hedge_ms / 1e3 or None)
     folder = Path(os.environ["RAPT_STATE_FOLDER"])
-    settings = Settings(values.predictor_host, values.explainer_host, folder, limits, values.oldest_state_ms)
+    candidate = Limits(values.candidate_ms / 1e3)
+    settings = Settings(values.predictor_host, values.explainer_host, folder, limits, candidate, values.oldest_state_ms)
     serve(lambda: Transformer.from_env(listen.model_name, settings), listen)
 
 

@@ -21,11 +21,11 @@ from inference.server.front import BUCKETS
 from inference.server.model import ServedModel
 from inference.state import StateReader, ViewerState, open_reader
 from inference.transformer import messages
+from inference.transformer.arms import Answered, Arms, Trials
 from inference.transformer.backend import Backend, Limits
 from inference.transformer.exposures import Exposures
 from inference.transformer.messages import Context, Instance, Prediction, PredictResponse, Scored
 from inference.transformer.openapi import document
-from interest.experiments.assignment import Arm
 from interest.records import Exposure
 from interest.serving import Answer, Ask
 from interest.viewer_rows import video_key
@@ -40,6 +40,7 @@ LAG = Gauge(
 )
 PREDICTIONS = Counter("rapt_predictions", "Predictions by arm and model", ("arm", "model"))
 FALLBACKS = Counter("rapt_fallbacks", "Answers with a learned stand-in for something unknown", ("what",))
+VERSION = Gauge("rapt_arms_version", "Version of the allocation in effect", multiprocess_mode="livemin")
 READING, SCORING = STAGES.labels("state"), STAGES.labels("predictor")
 LOOK_EVERY_S, RECONNECT_S = 0.5, 1.0
 OLDEST_STATE_MS = 10_000
@@ -54,6 +55,7 @@ class Settings:
     explainer: str
     state_folder: Path
     limits: Limits
+    candidate_limits: Limits
     oldest_state_ms: int = OLDEST_STATE_MS
 
 
@@ -64,6 +66,7 @@ class Transformer(ServedModel):
         super().__init__(name)
         self.settings, self.state, self.kafka = settings, state, kafka
         self.exposures: Exposures | None = None
+        self.arms = Arms(kafka) if kafka is not None else None
         self._unlogged = "" if kafka is None else "the brokers"
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -76,10 +79,13 @@ class Transformer(ServedModel):
     async def begin(self) -> None:
         self.backend = Backend(self.settings.predictor, self.name, self.settings.limits)
         self.explainer = Backend(self.settings.explainer, self.name, Limits(deadline_s=20.0))
+        self.trials = Trials(self.backend, self.settings.candidate_limits)
         await self._connect_once()
         self.backend_waits = "the predictor at " + self.settings.predictor
         self._fresh = self.state.freshness()
         await self._look_once()
+        if self.arms is not None:
+            self.arms.start()
         self._tasks.add(asyncio.create_task(self._look()))
         self._tasks.add(asyncio.create_task(self._connect()))
 
@@ -88,12 +94,17 @@ class Transformer(ServedModel):
             task.cancel()
         await self.backend.close()
         await self.explainer.close()
+        await self.trials.close()
+        if self.arms is not None:
+            await asyncio.to_thread(self.arms.close)
         if self.exposures is not None:
             await asyncio.to_thread(self.exposures.close)
 
     def missing(self) -> str:
         if self._unlogged:
             return self._unlogged
+        if self.arms is not None and not self.arms.caught_up:
+            return "the experiments that run: topic arms is not read to its end yet"
         if not self._fresh.ready:
             lag = self._fresh.lag
             behind = "has not heard of Kafka yet" if lag == UNKNOWN_LAG else f"is {lag} records behind"
@@ -103,7 +114,8 @@ class Transformer(ServedModel):
     def status(self) -> dict[str, object]:
         fresh = self.state.freshness()
         waiting = self.exposures.waiting if self.exposures is not None else 0
-        return {"state_age_ms": fresh.age_ms, "lag": fresh.lag, "viewers": fresh.viewers, "exposures_waiting": waiting}
+        return {"state_age_ms": fresh.age_ms, "lag": fresh.lag, "viewers": fresh.viewers, "exposures_waiting": waiting,
+                "arms_version": self.arms.current.version if self.arms is not None else 0}  # fmt: skip
 
     async def predict_v1(self, body: bytes) -> bytes:
         request = messages.predict_request(body)
@@ -171,24 +183,25 @@ class Transformer(ServedModel):
         began = time.perf_counter()
         ask, viewer = self._asked(instance.user_id, instance.video_ids, instance.context, positions)
         age_ms = self._fresh.age_ms
-        arm = Arm.STABLE  # the only one until there are experiments
         asked = time.perf_counter()
-        digest, answer = await self.backend.answer(ask)
         READING.observe(asked - began)
+        logged = self.exposures is not None and self.exposures.healthy
+        allocation = self.arms.current if self.arms is not None and logged else None
+        made = await self.trials.answer(allocation, instance.user_id, ask)
         SCORING.observe(time.perf_counter() - asked)
-        scores = answer.probability.tolist()
+        scores = made.answer.probability.tolist()
         prediction = Prediction(
             user_id=instance.user_id,
             request_id=secrets.token_hex(16),
-            arm=arm,
-            model_digest=digest,
+            arm=made.arm,
+            model_digest=made.digest,
             state_age_ms=age_ms,
             events=len(ask.history),
             now_ms=ask.now_ms,
             videos=list(map(Scored, instance.video_ids, scores)),
-            unknown_videos=_unknown(instance.video_ids, answer),
+            unknown_videos=_unknown(instance.video_ids, made.answer),
         )
-        self._log(prediction, viewer, ask, scores)
+        self._log(prediction, viewer, ask, scores, made)
         return prediction
 
     def _asked(
@@ -212,7 +225,7 @@ class Transformer(ServedModel):
         place = np.full(len(keys), context.position) if positions is None else np.array(positions, np.int64)
         return Ask(history, now_ms, keys, place), viewer
 
-    def _log(self, made: Prediction, viewer: ViewerState, ask: Ask, scores: list[float]) -> None:
+    def _log(self, made: Prediction, viewer: ViewerState, ask: Ask, scores: list[float], answered: Answered) -> None:
         PREDICTIONS.labels(made.arm, made.model_digest[:12]).inc()
         AGE.observe(made.state_age_ms)
         if not made.events:
@@ -222,11 +235,14 @@ class Transformer(ServedModel):
         if self.exposures is not None:
             self.exposures.send(
                 Exposure(
-                    request_id=made.request_id, user_id=made.user_id, experiment=None, arm=made.arm, propensity=1.0,
+                    request_id=made.request_id, user_id=made.user_id,
+                    experiment=answered.experiment, arm=made.arm,
+                    propensity=answered.propensity,
                     model_digest=made.model_digest, candidates=tuple(one.video_id for one in made.videos),
                     positions=tuple(ask.position.tolist()), scores=tuple(scores),
                     state_offset=(viewer.partition, viewer.offset), state_since=viewer.since,
-                    state_age_ms=made.state_age_ms, ts_ms=made.now_ms,
+                    state_age_ms=made.state_age_ms, ts_ms=made.now_ms, baseline=answered.baseline,
+                    latency_ms=round(answered.latency_ms, 3), failed=answered.failed, unknown=len(made.unknown_videos),
                 )
             )  # fmt: skip
 
@@ -256,6 +272,9 @@ class Transformer(ServedModel):
         self.backend_waits = await self.backend.waits_for()
         if self.exposures is not None:
             self.exposures.look()
+        if self.arms is not None:
+            VERSION.set(self.arms.current.version)
+            await self.trials.forget(self.arms.current)
 
 
 def _unknown(video_ids: Sequence[str], answer: Answer) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+import msgspec
 import xxhash
 
 
@@ -12,6 +13,38 @@ class Arm(StrEnum):
 
     STABLE = "stable"
     CANDIDATE = "candidate"
+
+
+class Trial(msgspec.Struct, frozen=True, kw_only=True):
+    """One running experiment as servers need it.
+
+    `traffic`: from, to, the part of all viewers that takes part; `share` of these see the candidate, the model
+    `candidate`, which the predictor at `address` (HOST or HOST:PORT) serves.
+    """
+
+    experiment: str
+    salt: str
+    traffic: tuple[float, float]
+    share: float
+    candidate: str
+    address: str
+
+
+class Allocation(msgspec.Struct, frozen=True, kw_only=True):
+    """All running experiments at one time (topic `arms`): one record, so that it takes effect whole or not at all.
+
+    Of two, the one with the higher `version` counts. No viewer takes part in two trials: their traffic is disjoint.
+    """
+
+    version: int = 0
+    trials: tuple[Trial, ...] = ()
+
+    def trial(self, user_id: str) -> Trial | None:
+        """The trial that a viewer takes part in."""
+        if not self.trials:
+            return None
+        place = bucket("", "", user_id)
+        return next((one for one in self.trials if one.traffic[0] <= place < one.traffic[1]), None)
 
 
 def bucket(salt: str, experiment: str, user_id: str) -> float:
