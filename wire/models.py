@@ -29,8 +29,13 @@ class Published:
     size_bytes: int
 
 
-def publish_bundle(store: ObjectStore, bundle: Path, digest: str, dataset: Path, *, published_at_ms: int) -> None:
-    """Upload a sealed bundle and its dataset; the manifest goes last, so that a bundle is seen whole or not at all."""
+def publish_bundle(
+    store: ObjectStore, bundle: Path, digest: str, dataset: Path, *, published_at_ms: int, serve: bool = True
+) -> None:
+    """Upload a sealed bundle and its dataset; the manifest goes last, so that a bundle is seen whole or not at all.
+
+    With `serve` it is the model for everybody from now on; else it waits to be a candidate in an experiment.
+    """
     manifest = json.loads((bundle / MANIFEST).read_text())
     for file in sorted(p for p in dataset.rglob("*") if p.is_file()):
         store.put_file(f"datasets/{manifest['data']['dataset']}/{file.relative_to(dataset).as_posix()}", file)
@@ -39,11 +44,17 @@ def publish_bundle(store: ObjectStore, bundle: Path, digest: str, dataset: Path,
     store.put_file(f"models/{digest}/{MANIFEST}", bundle / MANIFEST)
     pointer = {"digest": digest, "published_at_ms": published_at_ms}
     store.put_bytes(f"models/{digest}.json", json.dumps(pointer).encode())
-    store.put_bytes(LATEST, json.dumps(pointer).encode())
+    if serve:
+        promote(store, digest)
+
+
+def promote(store: ObjectStore, digest: str) -> None:
+    """Have a published model serve everybody; raises `ObjectNotFound` when it is not published."""
+    store.put_bytes(LATEST, store.get_bytes(f"models/{digest}.json"))
 
 
 def latest(store: ObjectStore) -> str:
-    """Digest of the model published last; raises `ObjectNotFound` when there is none."""
+    """Digest of the model that serves everybody; raises `ObjectNotFound` when there is none."""
     digest: str = json.loads(store.get_bytes(LATEST))["digest"]
     return digest
 

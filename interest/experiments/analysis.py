@@ -69,8 +69,8 @@ class Analysis:
     def statistics(self, stable: Tally | None = None, candidate: Tally | None = None) -> Statistics:
         """What the closed windows say; the tallies are counted apart, as requests happen."""
         each = guardrail_alpha(self.spec)
-        with np.errstate(invalid="ignore"):
-            coverage = self._labelled / self._requests
+        labelled, requests = self._labelled.tolist(), self._requests.tolist()
+        coverage = [round(a / b, 4) if b else None for a, b in zip(labelled, requests, strict=True)]
         return Statistics(
             data_ms=self.data_ms,
             viewers=(int(self.panel.arms[0]), int(self.panel.arms[1])),
@@ -81,7 +81,7 @@ class Analysis:
                 if rail.metric is not Metric.ERRORS
             },
             sample_ratio=check({chance: (n[0], n[1]) for chance, n in self._first.items()}),
-            coverage=(float(coverage[0]), float(coverage[1])),
+            coverage=(coverage[0], coverage[1]),
             stable=stable or Tally(int(self._requests[0])),
             candidate=candidate or Tally(int(self._requests[1])),
         )

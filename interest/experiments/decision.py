@@ -6,7 +6,6 @@ all that it decides by holds at every look.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -60,6 +59,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     `lift` is the primary metric's difference as a share of the stable arm's value, `effect` the difference itself.
     `finished`: what was decided is carried out, nothing is left to do. `data_ms`: the statistics reach up to here.
+    `before`: requests and failures that had been counted under this name when it began, by arm.
     """
 
     phase: Phase = Phase.PENDING
@@ -69,6 +69,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     candidate: str = ""
     share: float = 0.0
     step: int = 0
+    created_ms: int = 0
     started_ms: int = 0
     step_since_ms: int = 0
     decided_ms: int = 0
@@ -81,6 +82,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     sample_ratio: SampleRatio = SampleRatio()
     coverage: dict[str, float] = {}
     guardrails: tuple[GuardrailStatus, ...] = ()
+    before: dict[str, tuple[int, int]] = {}
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ class Statistics:
     primary: Estimate = field(default_factory=Estimate)
     guardrails: Mapping[Metric, Estimate] = field(default_factory=dict)
     sample_ratio: SampleRatio = field(default_factory=SampleRatio)
-    coverage: tuple[float, float] = (math.nan, math.nan)
+    coverage: tuple[float | None, float | None] = (None, None)
     stable: Tally = Tally()
     candidate: Tally = Tally()
 
@@ -126,13 +128,17 @@ def decide(spec: Spec, status: Status, statistics: Statistics, around: Surroundi
         forced = Phase.PROMOTED if spec.decision is Forced.PROMOTE else Phase.ROLLED_BACK
         return _end(_seen(spec, status, statistics), forced, "decided by hand", now_ms)
     if status.phase is Phase.PENDING:
-        return _begin(spec, status, around, now_ms)
+        return _begin(spec, status, statistics, around, now_ms)
     return _look(spec, _seen(spec, status, statistics), statistics, around, now_ms)
 
 
-def _begin(spec: Spec, status: Status, around: Surroundings, now_ms: int) -> Status:
-    stable = status.stable or spec.stable or around.served
+def _begin(spec: Spec, status: Status, statistics: Statistics, around: Surroundings, now_ms: int) -> Status:
+    stable = spec.stable or around.served
     status = replace(status, stable=stable, candidate=spec.candidate)
+    if around.blocked_by:
+        return replace(status, reason=f"waits for experiment {around.blocked_by!r}, which has the same traffic")
+    if not around.served:
+        return replace(status, reason="waits for a model to be served")
     if stable == spec.candidate:
         return _end(status, Phase.ROLLED_BACK, "the candidate is the model that is served already", now_ms)
     if stable != around.served:
@@ -140,14 +146,14 @@ def _begin(spec: Spec, status: Status, around: Surroundings, now_ms: int) -> Sta
         return _end(status, Phase.ROLLED_BACK, reason, now_ms)
     if around.hopeless:
         return _end(status, Phase.ROLLED_BACK, around.candidate_waits, now_ms)
-    if around.blocked_by:
-        return replace(status, reason=f"waits for experiment {around.blocked_by!r}, which has the same traffic")
     if spec.paused:
         return replace(status, reason="paused before it began")
     if around.candidate_waits:
         return replace(status, reason=f"waits for the candidate: {around.candidate_waits}")
     begun = replace(status, phase=Phase.RUNNING, reason="runs", started_ms=now_ms, step_since_ms=now_ms)
-    return _told(spec, replace(begun, share=spec.share[0]))
+    before = {"stable": statistics.stable, "candidate": statistics.candidate}
+    counted = {arm: (tally.requests, tally.failed) for arm, tally in before.items()}
+    return _told(spec, replace(begun, share=spec.share[0], before=counted))
 
 
 def _look(spec: Spec, status: Status, statistics: Statistics, around: Surroundings, now_ms: int) -> Status:
@@ -194,12 +200,10 @@ def _seen(spec: Spec, status: Status, statistics: Statistics) -> Status:
         viewers={arm: statistics.viewers[place] for arm, place in arms.items()},
         requests={"stable": statistics.stable.requests, "candidate": statistics.candidate.requests},
         effect=_bounds(effect),
-        lift=_bounds(effect, scale) if scale > 0 else Bounds(),
+        lift=_bounds(effect, scale) if scale else Bounds(),
         sample_ratio=statistics.sample_ratio,
         coverage={
-            arm: round(statistics.coverage[place], 4)
-            for arm, place in arms.items()
-            if not math.isnan(statistics.coverage[place])
+            arm: round(share, 4) for arm, share in zip(arms, statistics.coverage, strict=True) if share is not None
         },
         guardrails=tuple(_rail(spec, rail, statistics) for rail in spec.guardrails),
     )
@@ -212,7 +216,9 @@ def _rail(spec: Spec, rail: Guardrail, statistics: Statistics) -> GuardrailStatu
         holds = not too_many(tally.requests, tally.failed, rail.margin, guardrail_alpha(spec))
         return GuardrailStatus(metric=rail.metric, margin=rail.margin, difference=Bounds(value=share), holds=holds)
     found = statistics.guardrails.get(rail.metric, Estimate())
-    worse = found.lower > rail.margin or (rail.metric is Metric.CALIBRATION and found.upper < -rail.margin)
+    worse = found.lower is not None and found.lower > rail.margin
+    if rail.metric is Metric.CALIBRATION:
+        worse = worse or (found.upper is not None and found.upper < -rail.margin)
     return GuardrailStatus(metric=rail.metric, margin=rail.margin, difference=_bounds(found), holds=not worse)
 
 
@@ -222,7 +228,7 @@ def guardrail_alpha(spec: Spec) -> float:
 
 
 def _bounds(found: Estimate, scale: float = 1.0) -> Bounds:
-    if math.isinf(found.lower):
+    if found.effect is None or found.lower is None or found.upper is None:
         return Bounds()
     return Bounds(value=found.effect / scale, lower=found.lower / scale, upper=found.upper / scale)
 

@@ -14,7 +14,6 @@ propensity weighting, Robins, Rotnitzky, Zhao 1994); a good m makes it narrow.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -50,14 +49,14 @@ class ViewerWindow:
 class Estimate:
     """Candidate minus stable, for one outcome: `effect` lies in [lower, upper] at all looks with 1 - alpha.
 
-    `stable` and `candidate` are the arms' means. Before there are enough viewers the interval is everything.
+    `stable` and `candidate` are the arms' means. None: before there are enough viewers.
     """
 
-    effect: float = 0.0
-    lower: float = -math.inf
-    upper: float = math.inf
-    stable: float = math.nan
-    candidate: float = math.nan
+    effect: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+    stable: float | None = None
+    candidate: float | None = None
 
 
 @dataclass
@@ -144,9 +143,9 @@ class Panel:
         if n == 0 or self._precision[metric] == 0:
             return Estimate(stable=stable, candidate=candidate)
         level = self.alpha if alpha is None else alpha
-        effect = total / n
+        effect = float(total / n)
         variance = max(squares - 2 * effect * mixed + effect**2 * counts2, 0.0)
-        radius = boundary(variance, level, self._precision[metric]) / n
+        radius = boundary(float(variance), level, float(self._precision[metric])) / float(n)
         return Estimate(effect, effect - radius, effect + radius, stable, candidate)
 
     def _rows_of(self, window: ViewerWindow) -> NDArray[np.int64]:
@@ -202,9 +201,9 @@ class Panel:
             self._weighted[arm, 0] += (held * values[mine]).sum(0)
             self._weighted[arm, 1] += held.sum(0)
 
-    def _mean(self, arm: int, metric: int) -> float:
+    def _mean(self, arm: int, metric: int) -> float | None:
         value, weight = self._weighted[arm, :, metric]
-        return float(value / weight) if weight else math.nan
+        return float(value / weight) if weight else None
 
     def _fix_precision(self) -> None:
         """Once each arm has enough viewers, the mixture's precision is fixed for good."""

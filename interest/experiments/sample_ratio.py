@@ -15,7 +15,7 @@ import numpy as np
 
 ALPHA = 0.01
 """Chance to call a sound experiment broken, ever."""
-SPREADS = (0.01, 0.1)
+SPREADS = (0.01, 0.1, 0.5)
 """Standard deviations of d that are mixed, alike: from one viewer in a hundred lost to a broken hash."""
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(31)
 _SHIFTS = np.concatenate([spread * _NODES for spread in SPREADS])
