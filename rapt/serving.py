@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 import urllib3
 
@@ -17,6 +18,9 @@ OFFSETS = {
     "explainer": (4, 5),
     "feeder": (6,),
     "catalogue-feed": (7,),
+    "labels": (8,),
+    "experiments": (9,),
+    "candidate": (10, 11),
 }
 """Ports after `serving_port`: HTTP, then gRPC where there is one."""
 PROBE_S = 2.0
@@ -58,8 +62,36 @@ def transformer(settings: Settings, environment: dict[str, str]) -> Service:
     )
 
 
+def candidate(settings: Settings, environment: dict[str, str], digest: str) -> Service:
+    """The predictor of a model on trial, which the experiments' loop starts and ends."""
+    return _service(
+        settings, environment, "candidate", "--model", digest, module="inference.predictor", ready="/v2/health/ready"
+    )
+
+
+def observers(settings: Settings, environment: dict[str, str]) -> list[Service]:
+    """What joins exposures with their outcomes, and what decides experiments by them."""
+    window = {
+        "RAPT_LABEL_WINDOW_S": f"{settings.label_window_s:g}",
+        "RAPT_LABEL_SLACK_S": f"{settings.label_slack_s:g}",
+    }
+    return [
+        _service(settings, environment | window, "labels", module="monitoring.labels", ready="/ready"),
+        replace(
+            _service(settings, settings.variables(), "experiments", module="rapt.experiments", ready="/ready"),
+            command=(sys.executable, "-m", "rapt.experiments", "--port", str(ports(settings, "experiments")[0])),
+        ),
+    ]
+
+
 def _service(
-    settings: Settings, environment: dict[str, str], name: str, *arguments: str, ready: str, needs_model: bool = False
+    settings: Settings,
+    environment: dict[str, str],
+    name: str,
+    *arguments: str,
+    ready: str,
+    module: str = "",
+    needs_model: bool = False,
 ) -> Service:
     taken = ports(settings, name)
     flags = ("--http_port", "--grpc_port") if len(taken) == 2 else ("--port",)
@@ -70,7 +102,7 @@ def _service(
         command=(
             sys.executable,
             "-m",
-            f"inference.{name.replace('-', '_')}",
+            module or f"inference.{name.replace('-', '_')}",
             "--host",
             "127.0.0.1",
             *numbers,

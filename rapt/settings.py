@@ -19,7 +19,7 @@ from rapt.errors import InvalidSettings
 
 PREFIX = "RAPT_"
 STORE_PORTS = 8
-SERVING_PORTS = 10
+SERVING_PORTS = 12
 AWS_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
@@ -68,7 +68,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(
             ge=1024,
             le=65535 - SERVING_PORTS,
-            description="Endpoint: HTTP port; gRPC is the next, inner servers take the eight after it.",
+            description="Endpoint: HTTP port; gRPC is the next, inner servers take the ten after it.",
         ),
     ] = 8080
     serving_endpoint: Annotated[
@@ -85,6 +85,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     state_checkpoint_s: Annotated[
         float, Meta(gt=0, le=86400, description="Seconds between checkpoints of the viewers' histories.")
     ] = 30.0
+    label_window_s: Annotated[
+        float, Meta(gt=0, le=7 * 86400, description="Seconds after an exposure in which viewers' acts are its labels.")
+    ] = 60.0
+    label_slack_s: Annotated[
+        float, Meta(ge=0, le=3600, description="Seconds that records of the stream may come late.")
+    ] = 5.0
     allow_private_addresses: Annotated[
         str,
         Meta(

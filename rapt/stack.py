@@ -53,7 +53,8 @@ def stages(settings: Settings) -> list[list[Service]]:
     environment = settings.environment() | settings.stream_environment()
     broker = [tansu(settings.home / "broker", settings.broker_port, environment)] if settings.embedded_broker else []
     backends = serving.backends(settings, environment)
-    return [storage(settings), broker, backends, [serving.transformer(settings, environment)]]
+    front = [serving.transformer(settings, environment), *serving.observers(settings, environment)]
+    return [storage(settings), broker, backends, front]
 
 
 def services(settings: Settings) -> list[Service]:
@@ -83,6 +84,9 @@ def down(settings: Settings) -> list[str]:
     """End all that runs, last started first, and return the names of what was ended."""
     with _lock(settings):
         service.stop(supervisor.NAME, settings.run_folder, settings.stop_grace_s)
+        # The loop that would start it again goes first.
+        service.stop("experiments", settings.run_folder, settings.stop_grace_s)
+        service.stop("candidate", settings.run_folder, settings.stop_grace_s)
         ended = [
             one.name
             for one in reversed(services(settings))

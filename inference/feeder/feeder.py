@@ -10,12 +10,12 @@ from collections.abc import Sequence
 
 from inference.feeder.dead_letters import DeadLetters
 from inference.feeder.metrics import Status
-from inference.feeder.pulse import Pulse
 from inference.state.checkpoint import Checkpointer
 from inference.state.store import StateWriter
 from inference.state.tally import Tally
 from wire.errors import OffsetGone
 from wire.kafka import EARLIEST, EVENTS, Client, Consumer, KafkaSettings, Record, consumer
+from wire.kafka.pulse import Pulse
 
 LOG = logging.getLogger(__name__)
 AT_ONCE = 2048

@@ -13,7 +13,6 @@ from typing import TypeVar
 
 from inference.feeder.feeder import Feeder
 from inference.feeder.metrics import Status, registry
-from inference.feeder.pulse import Pulse
 from inference.feeder.settings import FeederSettings
 from inference.state import undo
 from inference.state.apply import SlabWriter
@@ -27,6 +26,7 @@ from inference.state.valkey_store import ValkeyWriter
 from wire.errors import KafkaUnavailable, ObjectStoreUnavailable, UnknownTopic, WireError
 from wire.http import serving, worker_routes
 from wire.kafka import Client, KafkaSettings
+from wire.kafka.pulse import Pulse
 from wire.objects import ObjectStore
 
 LOG = logging.getLogger(__name__)

@@ -16,6 +16,7 @@ SCHEMA = pa.schema(
         ("propensity", pa.float64()),
         ("model_digest", pa.dictionary(pa.int32(), pa.string())),
         ("ts_ms", pa.int64()),
+        ("logged_ms", pa.int64()),
         ("baseline", pa.float64()),
         ("latency_ms", pa.float32()),
         ("failed", pa.bool_()),
@@ -37,7 +38,8 @@ SCHEMA = pa.schema(
 )
 """One row for each (request, video) with an impression; the columns up to `label_age_ms` are the exposure's.
 
-`ts_ms` is the exposure's moment, `shown_ms` the impression's; `label_age_ms` how old every label is when the window
+`ts_ms` is the exposure's moment, by the caller's clock where it gave one, `logged_ms` that of its record in the stream,
+by which windows are cut; `shown_ms` is the impression's; `label_age_ms` how old every label is when the window
 closes, the same for all rows of a joiner. A request of which nothing was shown within the window, or whose labels were
 lost, has one row with `video_id` and all after it null: that is how missing labels are counted. Labels are what the
 viewer did within the window, `engaged` by `records.engaged`.

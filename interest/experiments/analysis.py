@@ -131,7 +131,7 @@ class _Rows:
 def _rows(table: pa.Table) -> _Rows:
     table = table.combine_chunks()
     users = table["user_id"].combine_chunks().dictionary_encode()
-    keys = np.array([xxhash.xxh3_64_intdigest(user) for user in users.dictionary.to_pylist()], np.uint64)
+    keys = np.array([xxhash.xxh3_64_intdigest(user.encode()) for user in users.dictionary.to_pylist()], np.uint64)
     requests = table["request_id"].combine_chunks().dictionary_encode()
     arm = np.asarray(pc.equal(table["arm"].cast(pa.string()), str(Arm.CANDIDATE)).to_numpy(zero_copy_only=False), bool)
     chance = _floats(table, "propensity")

@@ -10,7 +10,9 @@ import threading
 import time
 
 from wire.errors import KafkaError
-from wire.kafka import EVENTS, Admin, KafkaSettings
+from wire.kafka.admin import Admin
+from wire.kafka.settings import KafkaSettings
+from wire.kafka.topics import EVENTS
 
 LOG = logging.getLogger(__name__)
 EVERY_S = 1.0

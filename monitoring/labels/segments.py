@@ -1,0 +1,102 @@
+"""What the joiner has written, as its readers see it: commits in order up to the head, and the segments that they name.
+
+A commit counts once `head.json` has its number or a higher one; what lies beyond was interrupted and will be redone.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from wire.errors import ObjectNotFound
+from wire.objects import ObjectStore
+
+PREFIX = "observations/"
+HEAD = f"{PREFIX}head.json"
+
+
+class Segment(msgspec.Struct, frozen=True, kw_only=True):
+    """One Parquet file of observations (`interest.datasets.observations.SCHEMA`)."""
+
+    key: str
+    rows: int
+    sha256: str
+
+
+class ArmTally(msgspec.Struct):
+    """An arm's requests of an experiment, counted as they come, whether or not their labels are known."""
+
+    requests: int = 0
+    failed: int = 0
+    first_ms: int = 0
+    last_ms: int = 0
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """A partition: all requests that close by `watermark_ms` are written, nothing else is.
+
+    `replay`: offsets in exposures and events from which all that is open can be made again; `read`: up to where the
+    counters count.
+    """
+
+    watermark_ms: int
+    replay: tuple[int, int]
+    read: tuple[int, int]
+
+
+class Commit(msgspec.Struct, frozen=True, kw_only=True):
+    """What the joiner has done up to here, and the segments that it wrote with this commit.
+
+    `counters` and `tallies` are since ever. The head is the newest commit with counters, tallies and offsets as of now.
+    """
+
+    seq: int
+    writer: str
+    window_ms: int
+    written_ms: int = 0
+    places: dict[int, Place] = {}
+    segments: tuple[Segment, ...] = ()
+    counters: dict[str, int] = {}
+    tallies: dict[str, dict[str, ArmTally]] = {}
+
+    @property
+    def complete_ms(self) -> int:
+        """All exposures that were logged before are in this commit's observations or an earlier one's."""
+        return min((place.watermark_ms for place in self.places.values()), default=0) - self.window_ms
+
+
+def head(store: ObjectStore) -> Commit | None:
+    """The newest commit; None before there is one."""
+    try:
+        return msgspec.json.decode(store.get_bytes(HEAD), type=Commit)
+    except ObjectNotFound:
+        return None
+
+
+def commit(store: ObjectStore, seq: int) -> Commit:
+    """One commit by its number; raises ObjectNotFound."""
+    return msgspec.json.decode(store.get_bytes(key(seq)), type=Commit)
+
+
+def commits(store: ObjectStore, after: int, upto: int) -> Iterator[Commit]:
+    """Commits with numbers from `after` + 1 up to `upto`, in order; those that retention deleted are passed over."""
+    for seq in range(after + 1, upto + 1):
+        try:
+            yield commit(store, seq)
+        except ObjectNotFound:
+            continue
+
+
+def read(store: ObjectStore, segment: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """A segment's rows."""
+    data = store.get_bytes(segment)
+    return pq.read_table(io.BytesIO(data), columns=None if columns is None else list(columns))
+
+
+def key(seq: int) -> str:
+    """Where a commit lies."""
+    return f"{PREFIX}commits/{seq:010d}.json"

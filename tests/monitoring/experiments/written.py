@@ -1,0 +1,78 @@
+"""Observations as the joiner writes them, made up by a test: viewers with a habit, a candidate with a lift."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from interest.datasets.observations import SCHEMA
+from interest.experiments.assignment import Arm, Trial, assign
+from monitoring.labels import segments
+from monitoring.labels.segments import ArmTally, Commit, Place, Segment
+from wire.objects import ObjectStore
+
+WINDOW_MS = 1000
+VIDEOS = 3
+
+
+class Written:
+    """The joiner's part: whatever is allocated when a minute is written decides the arms."""
+
+    def __init__(self, store: ObjectStore, seed: int = 0, viewers: int = 1000) -> None:
+        self.store, self.rng = store, np.random.default_rng(seed)
+        self.habit = self.rng.beta(3, 5, viewers)
+        self.seq = -1
+        self.tallies: dict[str, dict[str, ArmTally]] = {}
+
+    def write(
+        self, trials: tuple[Trial, ...], begin_ms: int, end_ms: int, *, lift: float = 0.0, failing: bool = False
+    ) -> None:
+        """All viewers asked once between the two moments; their labels are known at once."""
+        rows = []
+        for viewer, habit in enumerate(self.habit.tolist()):
+            at_ms = int(begin_ms + (end_ms - begin_ms) * (viewer + 0.5) / len(self.habit))
+            rows += self._request(trials, f"u{viewer}", habit, at_ms, lift, failing)
+        self.seq += 1
+        data = io.BytesIO()
+        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), data)
+        body = data.getvalue()
+        key = f"{segments.PREFIX}day=1970-01-01/{self.seq:010d}.parquet"
+        self.store.put_bytes(key, body)
+        made = Commit(
+            seq=self.seq, writer="test", window_ms=WINDOW_MS,
+            places={0: Place(watermark_ms=end_ms + WINDOW_MS, replay=(0, 0), read=(0, 0))},
+            segments=(Segment(key=key, rows=len(rows), sha256=hashlib.sha256(body).hexdigest()),),
+            tallies=self.tallies,
+        )  # fmt: skip
+        self.store.put_bytes(segments.key(self.seq), msgspec.json.encode(made))
+        self.store.put_bytes(segments.HEAD, msgspec.json.encode(made))
+
+    def _request(
+        self, trials: tuple[Trial, ...], user: str, habit: float, at_ms: int, lift: float, failing: bool
+    ) -> list[dict[str, object]]:
+        trial = trials[0] if trials else None
+        arm, chance = Arm.STABLE, 1.0
+        if trial is not None:
+            arm = assign(trial.salt, trial.experiment, user, trial.share)
+            chance = trial.share if arm is Arm.CANDIDATE else 1 - trial.share
+            tally = self.tallies.setdefault(trial.experiment, {}).setdefault(str(arm), ArmTally())
+            tally.requests += 1
+            tally.failed += failing and arm is Arm.CANDIDATE
+        chance_of_it = habit * (1 + lift * (arm is Arm.CANDIDATE))
+        engaged = self.rng.random(VIDEOS) < chance_of_it
+        return [
+            {
+                "request_id": f"{user}-{at_ms}", "user_id": user, "arm": str(arm), "propensity": chance,
+                "experiment": trial.experiment if trial is not None else None, "model_digest": "a" * 64,
+                "ts_ms": at_ms, "logged_ms": at_ms, "baseline": habit, "latency_ms": 3.0, "failed": False,
+                "unknown": 0, "state_age_ms": 1, "candidates": 50, "label_age_ms": WINDOW_MS, "video_id": f"v{place}",
+                "score": chance_of_it, "position": place + 1, "randomised": False, "engaged": bool(engaged[place]),
+                "watch_ms": 0, "liked": False, "shared": False, "skipped": False, "shown_ms": at_ms,
+            }
+            for place in range(VIDEOS)
+        ]  # fmt: skip
