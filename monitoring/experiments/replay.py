@@ -35,8 +35,11 @@ def replay(store: ObjectStore, name: str) -> Iterator[Replayed]:
         running = [Kept(experiment=experiment, status=audit.before)] if audit.before.started_ms else []
         followed.read(running, upto=audit.head)
         # Requests are counted as they happen, ahead of the observations: as the audit has them.
-        counted = {"stable": audit.statistics.stable, "candidate": audit.statistics.candidate}
-        statistics = replace(followed.statistics(experiment, audit.before), **counted)
+        statistics = replace(
+            followed.statistics(experiment, audit.before),
+            stable=audit.statistics.stable,
+            candidate=audit.statistics.candidate,
+        )
         after = decide(audit.spec, audit.before, statistics, audit.around, audit.at_ms)
         then, now = msgspec.to_builtins(audit.after), msgspec.to_builtins(after)
         yield Replayed(audit, tuple(field for field in then if then[field] != now[field]))

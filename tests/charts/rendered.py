@@ -17,7 +17,7 @@ MORE = {
     "nobody": """
 networkPolicy:
   {callers: [], predictorCallers: [], scrapers: [], dns: {peers: []}, kafka: {peers: []}, objectStore: {peers: []},
-   videos: {peers: []}}
+   videos: {peers: []}, apiServer: {peers: []}}
 """,
     "one-list-each": """
 networkPolicy:
@@ -39,7 +39,9 @@ CASES = (*CI, *MORE)
 KUBE, NAMESPACE = "1.34.0", "rapt"
 COMPONENTS = ("transformer", "predictor", "explainer")
 """KServe's."""
-FEED = "catalogue-feed"
+FEED, LABELS, EXPERIMENTS = "catalogue-feed", "labels", "experiments"
+WORKERS = {FEED: "feed", LABELS: LABELS, EXPERIMENTS: EXPERIMENTS}
+"""Deployments of ours, each with the name of its one port."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,9 @@ def mebibytes(quantity: str) -> float:
 def selects(selector: dict[str, Any], labels: Mapping[str, str]) -> bool:
     """Whether Kubernetes' label selector takes an object with these labels."""
     rules = selector.get("matchExpressions", [])
-    assert {rule["operator"] for rule in rules} <= {"In"}
+    assert {rule["operator"] for rule in rules} <= {"In", "DoesNotExist"}
     wanted: dict[str, str] = selector.get("matchLabels", {})
-    return wanted.items() <= labels.items() and all(labels.get(rule["key"]) in rule["values"] for rule in rules)
+    return wanted.items() <= labels.items() and all(
+        labels.get(rule["key"]) in rule["values"] if rule["operator"] == "In" else rule["key"] not in labels
+        for rule in rules
+    )

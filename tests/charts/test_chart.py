@@ -22,6 +22,8 @@ import yaml
 from inference.feeder.process import LAST_CHECKPOINT_S
 from inference.feeder.settings import FeederSettings
 from inference.transformer.exposures import FLUSH_S
+from monitoring.labels.settings import LabelSettings
+from monitoring.operator.predictors import OF
 from rapt.cluster import secrets
 from rapt.cluster.create import IMAGES, VERSION
 from rapt.cluster.programs import Kubectl
@@ -29,8 +31,11 @@ from tests.charts import rendered
 from tests.charts.rendered import (
     CASES,
     COMPONENTS,
+    EXPERIMENTS,
     FEED,
+    LABELS,
     NAMESPACE,
+    WORKERS,
     Release,
     defaults,
     environment,
@@ -55,18 +60,23 @@ pytestmark = [
 ]
 
 ROOT = Path(__file__).parents[2]
-LABELS = {"app.kubernetes.io/name": "rapt", "app.kubernetes.io/instance": "rapt", "app.kubernetes.io/part-of": "rapt"}
+OURS = {"app.kubernetes.io/name": "rapt", "app.kubernetes.io/instance": "rapt", "app.kubernetes.io/part-of": "rapt"}
 MODELS = {
     ("serving.kserve.io/v1beta1", "InferenceService"): "V1beta1InferenceService",
     ("networking.k8s.io/v1", "NetworkPolicy"): "V1NetworkPolicy",
     ("policy/v1", "PodDisruptionBudget"): "V1PodDisruptionBudget",
     ("v1", "ServiceAccount"): "V1ServiceAccount",
     ("apps/v1", "Deployment"): "V1Deployment",
+    ("rbac.authorization.k8s.io/v1", "Role"): "V1Role",
+    ("rbac.authorization.k8s.io/v1", "RoleBinding"): "V1RoleBinding",
+    ("apiextensions.k8s.io/v1", "CustomResourceDefinition"): "V1CustomResourceDefinition",
 }
 """What is sent to the API server, and the clients' model of it; of PodMonitor there is none."""
 PINNED = re.compile(r".+(:(?!latest$)[^/:@]+|@sha256:[0-9a-f]{64})")
-SOURCES = ("inference", "wire", "interest", "rapt")
+SOURCES = ("inference", "monitoring", "wire", "interest", "rapt")
 READ_BY_OTHERS = {"OMP_NUM_THREADS"}
+PUT_TOGETHER = {"RAPT_LABEL_WINDOW_S", "RAPT_LABEL_SLACK_S", "RAPT_LABEL_KEEP_DAYS"}
+"""By `LabelSettings`, of a prefix and the names of its fields."""
 VALUES = {FEED: "catalogueFeed"}
 """Where the values of a program lie under another name."""
 SOME_PEER = [{"ipBlock": {"cidr": "10.9.0.0/16"}}]
@@ -77,11 +87,8 @@ OTHER = {
     "endpoint": "https://other",
     "scaleMetric": "memory",
     "extraEnv": [{"name": "OTHER", "value": "1"}],
-    "podAnnotations": {"other": "1"},
-    "nodeSelector": {"other": "1"},
     "tolerations": [{"operator": "Exists"}],
     "affinity": {"podAffinity": {}},
-    "labels": {"other": "1"},
     "prometheus": "http://other",
     "allowPrivateAddresses": "all",
     "ports": [8443],
@@ -108,11 +115,15 @@ def test_every_value_is_of_use() -> None:
     base = merged(defaults(), {**scaled, **more})
     text = template(yaml.safe_dump(base))
     for path, value in leaves(base):
-        changed: Any = OTHER[path[-1]] if path[-1] in OTHER else not value if isinstance(value, bool) else None
-        if changed is None:
+        changed: Any = not value if isinstance(value, bool) else OTHER.get(path[-1])
+        if changed is None and value == {}:
+            changed = {"other": "1"}
+        elif changed is None:
             changed = f"1{value}" if isinstance(value, str) else value + 1
         for name in reversed(path):
             changed = {name: changed}
+        if path == ("labels", "enabled"):  # without it there are no experiments
+            changed["experiments"] = {"enabled": False}
         assert template(yaml.safe_dump(merged(base, changed))) != text, f"{'.'.join(path)} changes nothing"
 
 
@@ -140,7 +151,7 @@ def checks(jsonschema: Any) -> dict[tuple[str, str], Any]:
 
 def test_objects_are_as_the_api_server_wants_them(made: Release, checks: dict[tuple[str, str], Any]) -> None:
     for one in made.objects:
-        assert one["metadata"]["namespace"] == NAMESPACE
+        assert one["metadata"].get("namespace") == (None if one["kind"] == "CustomResourceDefinition" else NAMESPACE)
         if one["kind"] == "NetworkPolicy":  # whose null is an empty list
             one = {**one, "spec": {key: value for key, value in one["spec"].items() if value is not None}}
         if one["kind"] != "PodMonitor":
@@ -190,13 +201,14 @@ def test_pods_keep_the_rules_of_restricted(made: Release) -> None:
         security = pod["securityContext"]
         assert (security["runAsNonRoot"], security["runAsUser"], security["runAsGroup"]) == (True, 10001, 10001), name
         assert security["seccompProfile"] == {"type": "RuntimeDefault"}, name
-        assert pod["automountServiceAccountToken"] is False, name
+        assert pod["automountServiceAccountToken"] is (name == EXPERIMENTS), "the operator alone asks the API server"
         assert not {"hostNetwork", "hostPID", "hostIPC", "initContainers", "hostAliases"} & pod.keys(), name
         assert {key for one in pod["volumes"] for key in one if key != "name"} <= {"emptyDir", "projected"}, name
         assert all(container["securityContext"] == own for container in pod["containers"]), name
-    (account,) = made.of_kind("ServiceAccount")
-    assert account["automountServiceAccountToken"] is False
-    assert {pod["serviceAccountName"] for pod in made.pods.values()} == {account["metadata"]["name"]}
+    accounts = {one["metadata"]["name"]: one["automountServiceAccountToken"] for one in made.of_kind("ServiceAccount")}
+    wanted = {name: "rapt-experiments" if name == EXPERIMENTS else "rapt" for name in made.pods}
+    assert {name: pod["serviceAccountName"] for name, pod in made.pods.items()} == wanted
+    assert accounts == dict.fromkeys(wanted.values(), False)
 
 
 def test_containers_are_bounded_probed_and_pinned(made: Release) -> None:
@@ -221,6 +233,7 @@ def test_images_are_those_that_are_built() -> None:
     images = {name: one["image"] for name, (one, _) in release("default").processes.items()}
     assert images.pop("explainer") == IMAGES["explainer"]
     assert images.pop(FEED) == IMAGES["training"]
+    assert {images.pop(name) for name in (LABELS, EXPERIMENTS)} == {IMAGES["monitoring"]}
     assert set(images.values()) == {IMAGES["serving"]}
     assert chart["appVersion"] == VERSION
 
@@ -239,13 +252,14 @@ def test_pods_and_budgets_spread_and_select_their_own(made: Release) -> None:
     assert len(selectors) >= 6
     selectors += [(one["spec"]["template"]["metadata"]["labels"], one["spec"]["selector"])
                   for one in made.of_kind("Deployment")]  # fmt: skip
+    assert len(made.of_kind("Deployment")) == len(made.pods.keys() & WORKERS.keys())
     for own, selector in selectors:
         assert [name for name in labels if selects(selector, labels[name])] == [own["app.kubernetes.io/component"]]
 
 
 def test_pods_have_no_label_that_changes(made: Release) -> None:
     for name, pod in made.pods.items():
-        assert pod["labels"] == LABELS | {"app.kubernetes.io/component": name}
+        assert pod["labels"] == OURS | {"app.kubernetes.io/component": name}
 
 
 def test_a_newer_chart_of_the_same_content_restarts_nothing(tmp_path: Path) -> None:
@@ -301,6 +315,13 @@ def test_nobody_but_who_is_named_comes_in_or_is_reached(made: Release) -> None:
     }
     outgoing = {name: names.union(*served) for name in made.pods}
     outgoing["transformer"] |= through(["predictor", "explainer"], 8080, 8081)
+    for name, port in ((LABELS, 8090), (EXPERIMENTS, 8091)):
+        if name in made.pods:
+            incoming[name] = through(scrapers, port)
+    if EXPERIMENTS in made.pods:
+        incoming["predictor"] |= through([EXPERIMENTS], 8080)
+        outgoing[EXPERIMENTS] |= through(["predictor"], 8080)
+        outgoing[EXPERIMENTS] |= through(wanted["apiServer"]["peers"], *wanted["apiServer"]["ports"])
     if FEED in made.pods:
         incoming[FEED] = through(scrapers, 8087)
         outgoing[FEED] |= through(wanted["videos"]["peers"], *wanted["videos"]["ports"])
@@ -309,8 +330,8 @@ def test_nobody_but_who_is_named_comes_in_or_is_reached(made: Release) -> None:
         assert reach(made, pod["labels"], "egress") == outgoing[name], name
         listening = {port["containerPort"] for container in pod["containers"] for port in container["ports"]}
         assert {port for _, port, _ in incoming[name]} <= listening, name
-    assert reach(made, LABELS, "ingress") == set(), "a pod of the release that no other policy knows"
-    assert reach(made, LABELS, "egress") == names
+    assert reach(made, OURS, "ingress") == set(), "a pod of the release that no other policy knows"
+    assert reach(made, OURS, "egress") == names
 
 
 def test_metrics_are_collected_where_that_is_wished(made: Release) -> None:
@@ -319,7 +340,9 @@ def test_metrics_are_collected_where_that_is_wished(made: Release) -> None:
     for one in monitors:
         assert all(selects(one["spec"]["selector"], pod["labels"]) for pod in made.pods.values())
         named_ports = {port["name"] for container, _ in made.processes.values() for port in container["ports"]}
-        assert {point["port"] for point in one["spec"]["podMetricsEndpoints"]} == named_ports - {"grpc"} | {"feed"}
+        assert {point["port"] for point in one["spec"]["podMetricsEndpoints"]} == named_ports - {"grpc"} | set(
+            WORKERS.values()
+        )
         assert made.values["podMonitor"]["labels"].items() <= one["metadata"]["labels"].items()
 
 
@@ -342,6 +365,56 @@ def test_replicas_are_guarded_and_scaled_where_there_are_several(made: Release) 
         assert pod["deploymentStrategy"]["rollingUpdate"]["maxUnavailable"] == 0
 
 
+def test_a_candidates_pods_do_not_hold_up_a_drain(made: Release) -> None:
+    for one in made.of_kind("PodDisruptionBudget"):
+        labels = made.pods[one["metadata"]["labels"]["app.kubernetes.io/component"]]["labels"]
+        assert selects(one["spec"]["selector"], labels)
+        assert not selects(one["spec"]["selector"], {**labels, OF: "new-model"})
+
+
+def test_a_candidate_is_let_in_and_out_as_the_stable_predictor_is(made: Release) -> None:
+    """By its labels, which are the stable one's and its experiment's."""
+    labels = made.pods["predictor"]["labels"]
+    for one in made.of_kind("NetworkPolicy"):
+        selector = one["spec"]["podSelector"]
+        assert selects(selector, labels) == selects(selector, {**labels, OF: "new-model"})
+
+
+def test_the_operator_may_do_what_it_does_and_nothing_else(made: Release) -> None:
+    if EXPERIMENTS not in made.pods:
+        assert not made.of_kind("Role") + made.of_kind("RoleBinding") + made.of_kind("CustomResourceDefinition")
+        return
+    (role,) = made.of_kind("Role")
+    wanted = {
+        ("rapt.dev", "experiments"): ["get", "list", "watch", "patch"],
+        ("rapt.dev", "experiments/status"): ["patch"],
+        ("serving.kserve.io", "inferenceservices"): ["get", "list", "create", "patch", "delete"],
+        ("", "pods"): ["list"],
+        ("", "events"): ["create"],
+    }
+    if made.values["model"]["digest"]:
+        wanted["apps", "deployments"] = ["get", "patch"]
+        assert role["rules"][-1]["resourceNames"] == [f"rapt-{FEED}"]
+    found = {(*rule["apiGroups"], *rule["resources"]): rule["verbs"] for rule in role["rules"]}
+    assert found == wanted
+    (binding,) = made.of_kind("RoleBinding")
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+    (subject,) = binding["subjects"]
+    assert (subject["name"], subject["namespace"]) == (made.pods[EXPERIMENTS]["serviceAccountName"], NAMESPACE)
+    assert len(made.of_kind("CustomResourceDefinition")) == made.values["experiments"]["definition"]
+
+
+def test_an_upgrade_brings_the_definition_and_a_goodbye_leaves_it() -> None:
+    (definition,) = release("default").of_kind("CustomResourceDefinition")
+    assert definition["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+    assert not (rendered.CHART / "crds").exists(), "helm never upgrades what lies there"
+
+
+def test_experiments_need_labels() -> None:
+    done = helm("template", values="labels: {enabled: false}")
+    assert "experiments.enabled without labels.enabled" in done.stderr
+
+
 @pytest.mark.parametrize("component", COMPONENTS)
 def test_more_replicas_at_least_than_at_most_are_refused(component: str) -> None:
     done = helm("template", values=f"{component}: {{minReplicas: 5, maxReplicas: 4}}")
@@ -361,7 +434,7 @@ def test_a_target_that_means_nothing_is_refused(values: str, told: str) -> None:
 
 def test_a_pod_has_time_to_end(made: Release) -> None:
     delay, grace = (made.values["shutdown"][key] for key in ("delaySeconds", "graceSeconds"))
-    asked = {name: one for name, (one, _) in made.processes.items() if name != FEED}
+    asked = {name: one for name, (one, _) in made.processes.items() if name not in WORKERS}
     slept = {name: one["lifecycle"]["preStop"]["sleep"]["seconds"] for name, one in asked.items()}
     feeder = slept.pop("feeder")
     assert set(slept.values()) == {delay}
@@ -407,22 +480,25 @@ def parsed(container: dict[str, Any], more: list[str], monkeypatch: pytest.Monke
     return found
 
 
-@pytest.mark.parametrize("name", ["feeder", FEED, *COMPONENTS])
+MODULES = {LABELS: "monitoring.labels", EXPERIMENTS: "monitoring.operator"}
+
+
+@pytest.mark.parametrize("name", ["feeder", *WORKERS, *COMPONENTS])
 def test_programs_accept_their_arguments(made: Release, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    if name == FEED and FEED not in made.pods:
+    if name in WORKERS and name not in made.pods:
         return
     container, pod = made.processes[name]
-    assert container["args"][0] == f"inference.{name.replace('-', '_')}"
+    assert container["args"][0] == MODULES.get(name, f"inference.{name.replace('-', '_')}")
     ports = [(port["name"], port["containerPort"]) for port in container["ports"]]
     if name == "feeder":
         values = parsed(container, [], monkeypatch)
         assert (values.host, [("feeder", values.port)]) == ("0.0.0.0", ports)  # noqa: S104 - in a pod
         return
-    if name == FEED:
-        assert container["command"] == ["python", "-m"], "the training image has no entrypoint"
+    if name in WORKERS:
+        assert container["command"] == ["python", "-m"], "training and monitoring images have no entrypoint"
         values = parsed(container, [], monkeypatch)
-        assert (values.host, [("feed", values.port)]) == ("0.0.0.0", ports)  # noqa: S104 - in a pod
-        assert values.model == made.values["model"]["digest"]
+        assert (values.host, [(WORKERS[name], values.port)]) == ("0.0.0.0", ports)  # noqa: S104 - in a pod
+        assert name != FEED or values.model == made.values["model"]["digest"]
         return
     assert container is pod["containers"][0], "KServe adds to the first container, and its Service leads to that"
     service = made.service["metadata"]["name"]
@@ -454,12 +530,20 @@ def test_programs_read_their_environment(made: Release) -> None:
             store = ObjectStore.from_env(env)
             assert store.bucket == made.values["objectStore"]["bucket"]
             assert env["AWS_DEFAULT_REGION"] == made.values["objectStore"]["region"]
+        if name == LABELS:
+            labels = LabelSettings.from_env(env)
+            wanted = made.values["labels"]
+            assert (labels.window_s, labels.slack_s, labels.keep_days) == (
+                wanted["windowSeconds"], wanted["slackSeconds"], wanted["keepDays"]
+            )  # fmt: skip
         if name == "feeder":
             settings = FeederSettings.from_env(env)
             assert settings.memory_mib == made.values["feeder"]["stateMemoryMiB"]
             assert settings.checkpoint_s == made.values["feeder"]["checkpointSeconds"]
         if name in {"feeder", "transformer"}:
             assert mounts[env["RAPT_STATE_FOLDER"]] == "state"
+        elif name == EXPERIMENTS:
+            assert env["RAPT_RELEASE"] == made.service["metadata"]["labels"]["app.kubernetes.io/instance"]
         else:
             (cache,) = (one for one in pod["volumes"] if one["name"] == mounts[env["RAPT_HOME"]])
             assert cache["emptyDir"]["sizeLimit"] == made.values["cacheSizeLimit"]
@@ -468,7 +552,7 @@ def test_programs_read_their_environment(made: Release) -> None:
 def test_every_variable_is_read_by_the_code(made: Release) -> None:
     for name, (container, _) in made.processes.items():
         own = {one["name"] for one in made.values[VALUES.get(name, name)]["extraEnv"]}
-        assert environment(container).keys() - own - READ_BY_OTHERS <= strings(), name
+        assert environment(container).keys() - own - READ_BY_OTHERS - PUT_TOGETHER <= strings(), name
 
 
 @cache
@@ -508,7 +592,7 @@ def test_passwords_come_from_the_secrets_that_are_made(made: Release, cluster_ke
         asked.setdefault(one["name"], set()).add(one["key"])
     for one in named(made.service, "secret"):
         asked.setdefault(one["name"], set()).update(item["key"] for item in one["items"])
-    others = {"catalogue-feed", "gateway", secrets.SERVER}
+    others = {*WORKERS, "gateway", secrets.SERVER}
     assert asked == {name: keys for name, keys in cluster_keys.items() if name not in others}
     for name, (container, _) in made.processes.items():
         assert "envFrom" not in container, name
@@ -562,6 +646,12 @@ def test_a_program_is_given_its_own_password_alone(made: Release) -> None:
         ("{shutdown: {delaySeconds: 0}}", "shutdown.delaySeconds"),
         ("{nodeSelector: {disk: 1}}", "nodeSelector.disk"),
         ("{cacheSizeLimit: much}", "cacheSizeLimit"),
+        ("{labels: {windowSeconds: 0}}", "labels.windowSeconds"),
+        ("{labels: {slackSeconds: -1}}", "labels.slackSeconds"),
+        ("{experiments: {enabled: 'yes'}}", "experiments.enabled"),
+        ("{experiments: {replicas: 2}}", "experiments.replicas"),
+        ("{images: {monitoring: 'rapt/monitoring:latest'}}", "images.monitoring"),
+        ("{networkPolicy: {apiServer: {ports: []}}}", "networkPolicy.apiServer.ports"),
     ],
 )
 def test_wrong_values_are_refused_by_name(values: str, where: str) -> None:

@@ -32,13 +32,15 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("kubectl") is None, reason="the overlays are built by kubectl"),
 ]
 
-PEERS = {"transformer", "predictor", "explainer", "catalogue-feed", "gateway"}
+PEERS = {"transformer", "predictor", "explainer", "catalogue-feed", "labels", "experiments", "gateway"}
 RIGHTS = {
     "feeder": {("events", "Read"), ("events.dead", "Write")},
-    "transformer": {("exposures", "Write")},
+    "transformer": {("exposures", "Write"), ("arms", "Read")},
     "predictor": {("content", "Read")},
     "explainer": {("content", "Read")},
     "catalogue-feed": {("videos", "Read"), ("content", "Read"), ("content", "Write"), ("videos.dead", "Write")},
+    "labels": {("exposures", "Read"), ("events", "Read"), ("content", "Read")},
+    "experiments": {("arms", "Read"), ("arms", "Write")},
     "gateway": {("events", "Write"), ("videos", "Write")},
 }
 DROP_ALL = {"drop": ["ALL"]}

@@ -60,7 +60,16 @@ def test_the_gateway_writes_events_and_the_feeder_reads_them(kafka: PlainKafka) 
     assert b"an event" in read(kafka, "feeder", "events", 8)
 
 
-@pytest.mark.parametrize(("user", "topic"), [("feeder", "events"), ("transformer", "events"), ("gateway", "exposures")])
+def test_arms_go_from_the_operator_to_the_transformer(kafka: PlainKafka) -> None:
+    send(kafka, "experiments", "arms", b"an allocation")
+    for user in ("transformer", "experiments"):
+        assert read(kafka, user, "arms", 1) == [b"an allocation"]
+
+
+@pytest.mark.parametrize(
+    ("user", "topic"),
+    [("feeder", "events"), ("transformer", "events"), ("transformer", "arms"), ("gateway", "exposures")],
+)
 def test_others_may_not_write(kafka: PlainKafka, user: str, topic: str) -> None:
     with pytest.raises(KafkaDenied, match=f"'{user}' on topic '{topic}'"):
         send(kafka, user, topic, b"forged")
@@ -84,10 +93,12 @@ def test_users_see_only_what_they_use(kafka: PlainKafka) -> None:
             seen[user] = admin.topics()
     assert seen == {
         "feeder": ["events", "events.dead"],
-        "transformer": ["exposures"],
+        "transformer": ["arms", "exposures"],
         "predictor": ["content"],
         "explainer": ["content"],
         "catalogue-feed": ["content", "videos", "videos.dead"],
+        "labels": ["content", "events", "exposures"],
+        "experiments": ["arms"],
         "gateway": ["events", "videos"],
     }
     partitions = {topic.name: topic.partitions for topic in ALL}

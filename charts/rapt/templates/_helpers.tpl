@@ -63,8 +63,9 @@ deploymentStrategy: {type: RollingUpdate, rollingUpdate: {maxUnavailable: 0, max
 {{/* Takes {root, component}: the fields of a pod, but for containers and volumes. */}}
 {{- define "rapt.pod" -}}
 {{- $values := .root.Values -}}
-serviceAccountName: {{ .root.Release.Name }}
-automountServiceAccountToken: false
+{{- $asks := eq .component "experiments" -}}
+serviceAccountName: {{ .root.Release.Name }}{{ if $asks }}-experiments{{ end }}
+automountServiceAccountToken: {{ $asks }}
 enableServiceLinks: false
 # Beyond delay and grace: the last exposures (10 s), or the last checkpoint (8 s).
 terminationGracePeriodSeconds: {{ add $values.shutdown.delaySeconds $values.shutdown.graceSeconds 20 }}
@@ -179,6 +180,66 @@ volumes:
   {{- include "rapt.kafkaVolume" . | nindent 2 }}
   - {name: cache, emptyDir: {sizeLimit: {{ .root.Values.cacheSizeLimit }}}}
   - {name: tmp, emptyDir: {sizeLimit: 256Mi}}
+{{- end }}
+
+{{/* Takes {root, component, values, module, port, env}: the Deployment of a process of the monitoring image. */}}
+{{- define "rapt.worker" -}}
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: {{ .root.Release.Name }}-{{ .component }}
+  namespace: {{ .root.Release.Namespace }}
+  labels:
+    {{- include "rapt.labels" .root | nindent 4 }}
+    app.kubernetes.io/component: {{ .component }}
+spec:
+  replicas: 1
+  strategy: {type: Recreate} # two would do the same work
+  selector: {matchLabels: {{ include "rapt.selector" . }}}
+  template:
+    metadata:
+      labels:
+        {{- include "rapt.labels" .root | nindent 8 }}
+        app.kubernetes.io/component: {{ .component }}
+      {{- with .root.Values.podAnnotations }}
+      annotations: {{- toYaml . | nindent 8 }}
+      {{- end }}
+    spec:
+      {{- include "rapt.pod" . | nindent 6 }}
+      containers:
+        - name: {{ .component }}
+          image: {{ .root.Values.images.monitoring }}
+          imagePullPolicy: {{ .root.Values.images.pullPolicy }}
+          command: [python, -m]
+          args: [{{ .module }}, --host=0.0.0.0, --port={{ .port }}]
+          ports: [{name: {{ .component }}, containerPort: {{ .port }}, protocol: TCP}]
+          env:
+            - {name: OMP_NUM_THREADS, value: "1"}
+            {{- range $name, $value := .env }}
+            - {name: {{ $name }}, value: {{ $value | quote }}}
+            {{- end }}
+            {{- include "rapt.objectStoreEnv" .root | nindent 12 }}
+            {{- include "rapt.kafkaEnv" . | nindent 12 }}
+            {{- with .values.extraEnv }}
+            {{- toYaml . | nindent 12 }}
+            {{- end }}
+          resources: {{- toYaml .values.resources | nindent 12 }}
+          securityContext: {{- include "rapt.restricted" . | nindent 12 }}
+          startupProbe: {httpGet: {path: /live, port: {{ .port }}}, periodSeconds: 1, timeoutSeconds: 2, failureThreshold: 120}
+          readinessProbe: {httpGet: {path: /ready, port: {{ .port }}}, periodSeconds: 5, timeoutSeconds: 2}
+          livenessProbe: {httpGet: {path: /live, port: {{ .port }}}, periodSeconds: 15, timeoutSeconds: 5, failureThreshold: 4}
+          volumeMounts:
+            - {name: kafka-{{ .component }}, mountPath: /etc/rapt/kafka, readOnly: true}
+            {{- if hasKey .env "RAPT_HOME" }}
+            - {name: cache, mountPath: {{ .env.RAPT_HOME }}}
+            {{- end }}
+            - {name: tmp, mountPath: /tmp}
+      volumes:
+        {{- include "rapt.kafkaVolume" . | nindent 8 }}
+        {{- if hasKey .env "RAPT_HOME" }}
+        - {name: cache, emptyDir: {sizeLimit: {{ .root.Values.cacheSizeLimit }}}}
+        {{- end }}
+        - {name: tmp, emptyDir: {sizeLimit: 256Mi}}
 {{- end }}
 
 {{/* Takes {peers, ports}. No rule for an empty list: a rule without peers would let everybody through. */}}
