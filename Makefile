@@ -14,7 +14,7 @@ LOCK_IMAGE = $(BIN)/uv pip compile --python-version 3.11 --generate-hashes --no-
 INSTALLED := $(VENV)/.installed
 ARGS ?=
 
-.PHONY: help install demo test test-slow test-cluster lint bench bench-serving bench-stream lock clean
+.PHONY: help install demo test test-slow test-cluster lint bench bench-serving bench-experiments bench-stream lock clean
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## /\1\t/p' Makefile | expand -t 12
@@ -45,6 +45,9 @@ bench: install ## the figures of the README beside their alternatives, into buil
 
 bench-serving: install ## what a prediction costs, beside five other servers (about 8 minutes)
 	$(BIN)/python -m benchmarks.serving $(ARGS)
+
+bench-experiments: install ## how often canaries decide rightly and how soon; what joining labels costs
+	$(BIN)/python -m benchmarks.experiments $(ARGS)
 
 bench-stream: install ## what following the stream costs, beside Bytewax on the same Kafka (needs Java and Maven)
 	$(BIN)/python -m benchmarks.stream $(ARGS)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -103,15 +104,19 @@ class Traffic:
 
 
 def run(
-    audience: Audience, producer: Producer, plan: Plan, tell: Callable[[Traffic], None] = lambda _: None
+    audience: Audience,
+    producer: Producer,
+    plan: Plan,
+    tell: Callable[[Traffic], None] = lambda _: None,
+    ended: threading.Event | None = None,
 ) -> Traffic:
-    """Ask and react until the time is over or Ctrl-C; events are acknowledged when this returns, or `undelivered`
+    """Ask and react until the time is over, `ended`, or Ctrl-C; events are acknowledged then, or `undelivered`
     says why not. Raises at once what makes every event fail: UnknownTopic, KafkaDenied.
 
     Requests leave on a fixed schedule whatever the answers do, and latency counts from the moment that a
     request was due, so that a slow endpoint cannot hide its queue. A viewer has one request at a time.
     """
-    loop = _Loop(audience, producer, plan, tell)
+    loop = _Loop(audience, producer, plan, tell, ended or threading.Event())
     try:
         asyncio.run(loop.run())
     except KeyboardInterrupt:
@@ -126,7 +131,15 @@ def run(
 
 
 class _Loop:
-    def __init__(self, audience: Audience, producer: Producer, plan: Plan, tell: Callable[[Traffic], None]) -> None:
+    def __init__(
+        self,
+        audience: Audience,
+        producer: Producer,
+        plan: Plan,
+        tell: Callable[[Traffic], None],
+        ended: threading.Event,
+    ) -> None:
+        self.ended = ended
         self.audience, self.producer, self.plan, self.tell = audience, producer, plan, tell
         self.rng = np.random.default_rng([plan.seed, 7])
         self.videos = [video.video_id for video in audience.catalog]
@@ -140,7 +153,7 @@ class _Loop:
             async with self._client() as client, asyncio.TaskGroup() as visits:
                 clock = visits.create_task(self._clock(begun))
                 number = 0
-                while (due := begun + number / self.plan.rate) < end:
+                while (due := begun + number / self.plan.rate) < end and not self.ended.is_set():
                     await asyncio.sleep(max(0.0, due - time.monotonic()))
                     number += 1
                     if self.free:

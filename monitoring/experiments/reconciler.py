@@ -47,8 +47,11 @@ class World(Protocol):
     def promote(self, digest: str) -> None:
         """Have that model serve everybody, with no failed request."""
 
-    def candidate(self, experiment: str, digest: str) -> Candidate:
-        """Have a predictor of that model, and say where it is and what it waits for."""
+    def candidate(self, experiment: str, digest: str, *, asked: bool = False) -> Candidate:
+        """Have a predictor of that model, and say where it is and what it waits for.
+
+        `asked`: its viewers are sent there already, so that it need not be probed, which takes long when it hangs.
+        """
 
     def candidates(self) -> Sequence[str]:
         """Experiments for which there is a predictor."""
@@ -104,7 +107,8 @@ class Reconciler:
             return Surroundings(served=served, blocked_by=blocked)
         if experiment.spec.decision is not None and status.phase is Phase.PENDING:
             return Surroundings(served=served)
-        found = self.world.candidate(experiment.name, experiment.spec.candidate)
+        running = status.phase is Phase.RUNNING
+        found = self.world.candidate(experiment.name, experiment.spec.candidate, asked=running)
         return Surroundings(served=served, candidate_waits=found.waits, hopeless=found.hopeless)
 
     def _allocate(self, kept: Sequence[Kept], now_ms: int) -> None:
@@ -117,7 +121,7 @@ class Reconciler:
                 self.world.promote(spec.candidate)
                 promoting = status.share > 0 and not self.world.serves(spec.candidate)
             if status.phase is Phase.RUNNING or promoting:
-                address = self.world.candidate(one.experiment.name, spec.candidate).address
+                address = self.world.candidate(one.experiment.name, spec.candidate, asked=True).address
                 trials.append(
                     Trial(
                         experiment=one.experiment.name, salt=spec.salt, traffic=spec.traffic, share=status.share,

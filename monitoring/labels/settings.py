@@ -20,12 +20,12 @@ class LabelSettings:
 
     window_s: float = 600.0
     slack_s: float = 10.0
-    commit_s: float = 2.0
+    commit_s: float = 1.0
     keep_days: float = 90.0
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> LabelSettings:
-        """RAPT_LABEL_WINDOW_S (600), _SLACK_S (10), _COMMIT_S (2), _KEEP_DAYS (90); raises InvalidLabelSettings."""
+        """RAPT_LABEL_WINDOW_S (600), _SLACK_S (10), _COMMIT_S (1), _KEEP_DAYS (90); raises InvalidLabelSettings."""
         env = os.environ if env is None else env
         values = {}
         for field in fields(cls):

@@ -61,7 +61,7 @@ class KubernetesWorld:
         if feed is not None:
             self._pin(DEPLOYMENTS, feed, ["/spec/template/spec/containers/0/args"], digest)
 
-    def candidate(self, experiment: str, digest: str) -> Candidate:
+    def candidate(self, experiment: str, digest: str, *, asked: bool = False) -> Candidate:
         address = predictors.host_of(experiment, self.api.access.namespace)
         if not self.store.exists(f"models/{digest}.json"):
             return Candidate(address, f"the store has no model {digest[:12]}: rapt models", hopeless=True)
@@ -80,7 +80,7 @@ class KubernetesWorld:
         if not predictors.is_for(found, owner, digest):
             self.api.delete(SERVICES, name)
             return Candidate(address, f"an earlier predictor {name} ends")
-        if predictors.condition(found, "PredictorReady").get("status") == "True":
+        if asked or predictors.condition(found, "PredictorReady").get("status") == "True":
             return Candidate(address)
         return Candidate(
             address, f"its predictor {name} is not ready: {'; '.join(self._reasons(found)) or 'it begins'}"

@@ -14,7 +14,7 @@ from rapt.errors import ClusterFailed
 
 OURS = "app.kubernetes.io/part-of=rapt"
 COMPONENT = "app.kubernetes.io/component"
-TELLS = {"http1", "feeder", "feed"}
+TELLS = {"http1", "feeder", "feed", "labels", "experiments"}
 """Ports at which our processes answer /status."""
 ASK = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=5).read().decode())"
 UNITS = {"m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30}

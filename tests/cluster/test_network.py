@@ -22,6 +22,8 @@ PORTS = {
     "predictor": (8080, 8081),
     "explainer": (8080, 8081),
     "catalogue-feed": (8087,),
+    "labels": (8090,),
+    "experiments": (8091,),
     "kafka": (9093,),
     "object-store": (8333, 9333),
     "listener": (80,),
@@ -34,6 +36,8 @@ ALLOWED = {
     "predictor": DATA,
     "explainer": DATA,
     "catalogue-feed": DATA,
+    "labels": DATA,
+    "experiments": DATA | {("predictor", 8080)},
     "kafka": set[tuple[str, int]](),
     "gateway": DATA | ENDPOINT,
     "stranger": {("listener", 80)},
@@ -45,6 +49,8 @@ METRICS = {
     ("predictor", 8080),
     ("explainer", 8080),
     ("catalogue-feed", 8087),
+    ("labels", 8090),
+    ("experiments", 8091),
 }
 TRY = """
 import json, socket, sys

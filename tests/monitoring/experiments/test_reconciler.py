@@ -44,7 +44,7 @@ class KnownWorld:
     def promote(self, digest: str) -> None:
         self.latest = digest
 
-    def candidate(self, experiment: str, digest: str) -> Candidate:
+    def candidate(self, experiment: str, digest: str, *, asked: bool = False) -> Candidate:
         if digest == MISSING:
             return Candidate("", "no such model", hopeless=True)
         since = self.loading.setdefault(experiment, self.now_ms())
