@@ -30,9 +30,9 @@ from wire.kafka import producer
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-VIEWERS, RATE = 600, 40.0
+VIEWERS, RATE = 500, 30.0
 ERRORS = Guardrail(metric=Metric.ERRORS, margin=0.05)
-SPEC = Spec(candidate="0" * 64, share=(0.5,), step_after="5s", window="5s", deadline="120s", guardrails=(ERRORS,))
+SPEC = Spec(candidate="0" * 64, share=(0.5,), step_after="5s", window="5s", deadline="150s", guardrails=(ERRORS,))
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def viewers(endpoint: Endpoint) -> Iterator[Traffic]:
     latents, catalog, _, _ = small_world()
     audience = Audience(catalog, latents, VIEWERS, seed=secrets.randbelow(10**6))
     audience.users = tuple(f"{secrets.token_hex(4)}-{user}" for user in audience.users)
-    sending = producer(endpoint.kafka)
+    sending = producer(endpoint.kafka, linger_ms=50)  # the embedded broker writes an object a batch
     ended = threading.Event()
     came = Traffic()
 
@@ -156,27 +156,29 @@ def test_a_candidate_that_answers_nothing_is_rolled_back_within_seconds_and_its_
     assert served(endpoint) == good.digest
 
 
-@pytest.mark.parametrize("name", ["labels", "experiments", "transformer"])
-def test_killed_in_the_middle_of_a_rollout_the_decision_is_the_same(
-    endpoint: Endpoint, bundles: tuple[Bundle, Bundle], name: str
+def test_killed_in_every_phase_of_a_rollout_the_decision_is_the_same(
+    endpoint: Endpoint, bundles: tuple[Bundle, Bundle]
 ) -> None:
-    """The transformer is one process here, so its callers see it gone; the others nobody sees."""
+    """Joiner, reconciler and transformer; that is one process here: its callers see it gone."""
     good, bad = bundles
     assert served(endpoint) == good.digest
     with viewers(endpoint) as came:
         experiment = begin(endpoint, bad.digest)
         for wanted in (Phase.PENDING, Phase.RUNNING):
             until(lambda wanted=wanted: status(endpoint, experiment).phase in (wanted, Phase.RUNNING), "its phase")
-            endpoint.kill(name)
-            endpoint.start(name)
+            for name in ("labels", "experiments", "transformer"):
+                endpoint.kill(name)
+                endpoint.start(name)
         found = ended(endpoint, experiment)
     assert found.phase is Phase.ROLLED_BACK
     assert "the lift is below 0" in found.reason
-    assert name == "transformer" or came.failures == {}, came.last_failure
+    assert set(came.failures) <= {"ConnectError", "ReadError", "RemoteProtocolError", "not available"}, (
+        came.last_failure
+    )
     assert all(one.same for one in replay(endpoint.store, experiment))
 
 
-def test_the_joiner_counts_every_exposure_and_event_once(endpoint: Endpoint) -> None:
+def test_the_joiner_counts_every_exposure_and_event_once_though_it_is_killed(endpoint: Endpoint) -> None:
     before = endpoint.status("labels")["counters"]
     with viewers(endpoint) as came:
         until(lambda: came.requests >= 200, "traffic")

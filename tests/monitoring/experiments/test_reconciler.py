@@ -48,7 +48,8 @@ class KnownWorld:
         if digest == MISSING:
             return Candidate("", "no such model", hopeless=True)
         since = self.loading.setdefault(experiment, self.now_ms())
-        return Candidate(f"host-{experiment}:80", "" if self.now_ms() >= since + 2000 else "it loads")
+        loaded = asked or self.now_ms() >= since + 2000
+        return Candidate(f"host-{experiment}:80", "" if loaded else "it loads")
 
     def candidates(self) -> Sequence[str]:
         return list(self.loading)
