@@ -16,12 +16,12 @@ from inference.errors import InferenceError
 from inference.transformer.backend import Backend, Limits
 from interest.experiments.assignment import Allocation, Arm, Trial, assign
 from interest.serving import Answer, Ask
-from wire.errors import KafkaError
+from wire.errors import KafkaError, UnknownTopic
 from wire.kafka import ARMS, EARLIEST, Client, KafkaSettings, Record, consumer
 
 LOG = logging.getLogger(__name__)
 STOOD_IN = Counter("rapt_candidate_failures", "Viewers of a candidate whom the stable model answered", ("experiment",))
-BATCH, POLL_S, AGAIN_S = 100, 0.2, 0.5
+BATCH, POLL_S, AGAIN_S, NO_TOPIC_S = 100, 0.2, 0.5, 1.0
 BEST = 10
 """Scores of the stable model that a request's baseline is the mean of."""
 
@@ -65,6 +65,9 @@ class Arms:
         while not self._ended.is_set():
             try:
                 self._follow()
+            except UnknownTopic:
+                self.caught_up = True  # where nothing can be said, no experiment runs
+                self._ended.wait(NO_TOPIC_S)
             except KafkaError as error:
                 LOG.warning("experiments stay as they are for now: %s", error)
                 self._ended.wait(AGAIN_S)
