@@ -196,6 +196,7 @@ def test_one_that_fails_is_rolled_back_at_once_on_requests_whose_labels_are_not_
     assert all(one.same for one in replay(stage.store, "x"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("lift", [0.35, -0.35], ids=["better", "worse"])
 def test_killed_at_any_call_it_decides_what_it_would_have_decided(store: ObjectStore, lift: float, after: bool) -> None:
