@@ -85,9 +85,12 @@ def down(settings: Settings) -> list[str]:
     with _lock(settings):
         service.stop(supervisor.NAME, settings.run_folder, settings.stop_grace_s)
         # The loop that would start it again goes first.
-        service.stop("experiments", settings.run_folder, settings.stop_grace_s)
-        service.stop("candidate", settings.run_folder, settings.stop_grace_s)
         ended = [
+            name
+            for name in ("experiments", "candidate")
+            if service.stop(name, settings.run_folder, settings.stop_grace_s)
+        ]
+        ended += [
             one.name
             for one in reversed(services(settings))
             if service.stop(one.name, settings.run_folder, min(settings.stop_grace_s, one.grace_s))

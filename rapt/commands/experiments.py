@@ -109,44 +109,46 @@ def watch(
 
 
 @group.command()
-def pause(name: Name) -> None:
+def pause(name: Name, json: JsonFlag = False) -> None:
     """Hold an experiment where it is: its share stays, only a guardrail ends it."""
-    _change(name, paused=True)
+    _change(name, json=json, paused=True)
 
 
 @group.command()
-def resume(name: Name) -> None:
+def resume(name: Name, json: JsonFlag = False) -> None:
     """Let a paused experiment go on."""
-    _change(name, paused=False)
+    _change(name, json=json, paused=False)
 
 
 @group.command()
-def abort(name: Name) -> None:
+def abort(name: Name, json: JsonFlag = False) -> None:
     """Roll back: every viewer sees the stable model again."""
     from interest.experiments.spec import Forced
 
-    _change(name, decision=Forced.ROLL_BACK)
+    _change(name, json=json, decision=Forced.ROLL_BACK)
 
 
 @group.command()
 def promote(
-    name: Name, force: Annotated[bool, typer.Option("--force", help="Whatever the data say so far.")] = False
+    name: Name,
+    force: Annotated[bool, typer.Option("--force", help="Whatever the data say so far.")] = False,
+    json: JsonFlag = False,
 ) -> None:
     """Promote the candidate by hand."""
     from interest.experiments.spec import Forced
 
     if not force:
         raise InvalidOption(f"experiment {name!r} promotes by itself when the data say so; to do it now, add --force")
-    _change(name, decision=Forced.PROMOTE)
+    _change(name, json=json, decision=Forced.PROMOTE)
 
 
 @group.command()
-def delete(name: Name) -> None:
+def delete(name: Name, json: JsonFlag = False) -> None:
     """Forget an experiment; a running one ends, and its viewers see the stable model again. The audit stays."""
     records = _records()
     _one(records, name)
     records.delete(name)
-    print(f"experiment {name} deleted")
+    _did(name, "deleted", json=json)
 
 
 @group.command()
@@ -268,13 +270,20 @@ def _one(records: "StoredRecords", name: str) -> "Kept":
     return kept
 
 
-def _change(name: str, **changes: Any) -> None:
+def _did(name: str, what: str, *, json: bool) -> None:
+    if json:
+        print_json({name: what})
+    else:
+        print(f"experiment {name} {what}")
+
+
+def _change(name: str, *, json: bool, **changes: Any) -> None:
     from msgspec.structs import replace
 
     records = _records()
     kept = _one(records, name)
     changed = replace(kept.experiment, spec=replace(kept.experiment.spec, **changes))
-    print(f"experiment {name} {records.apply(changed, time.time_ns() // 1_000_000)}")
+    _did(name, records.apply(changed, time.time_ns() // 1_000_000), json=json)
 
 
 def _show(found: "list[Kept]", *, json: bool) -> None:

@@ -194,7 +194,7 @@ def test_a_short_run_prints_its_table(
     command = ["traffic", "--rate", "20", "--seconds", "0.5", "--model", digest, "--endpoint", endpoint.url]
     done = CliRunner(env=environment).invoke(cli.app, command, catch_exceptions=False)
     assert done.exit_code == 0
-    assert "requests               10 in 0." in done.stdout
+    assert "requests               10 in " in done.stdout
     assert f"models                 {DIGEST[:12]} 10" in done.stdout
 
 
