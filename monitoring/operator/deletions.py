@@ -5,6 +5,7 @@ Until then it has a finalizer: kopf sets it as long as the experiment is not fin
 
 from __future__ import annotations
 
+import socket
 import threading
 from typing import Any
 
@@ -45,7 +46,12 @@ async def operate(access: Access, traces: Traces, ended: threading.Event) -> Non
 
     try:
         await kopf.operator(
-            registry=registry, settings=settings, standalone=True, namespaces=[access.namespace], stop_flag=ended
+            identity=socket.gethostname(),  # a container has no name for its user, which kopf would ask for
+            registry=registry,
+            settings=settings,
+            standalone=True,
+            namespaces=[access.namespace],
+            stop_flag=ended,
         )
     finally:
         ended.set()  # a thread of the event loop waits for it, and the loop for that thread
