@@ -240,7 +240,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=1000, help="simulated experiments of each kind")
     options = parser.parse_args()
     began = time.monotonic()
-    record("experiments", [*measure(options.runs), *joiner.measure()])
+    record("experiments", [*measure(options.runs), *joiner.rows(joiner.measure())])
     print(f"{time.monotonic() - began:.0f} s")
 
 

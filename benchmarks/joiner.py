@@ -1,113 +1,160 @@
-"""What joining labels costs: events a second on one core, and memory over a simulated day.
+"""The label join alone: events a second through decoding, joining and Parquet, and its memory over a day.
 
-    python -m benchmarks.joiner [--events 3000000]
+    python -m benchmarks.joiner [--requests 270000]
 
-Records as the brokers give them, in memory, through decoding, join and Parquet; traffic of one simulated day, each
-request with 50 candidates and a page of five, watched one after the other, in an open window of ten minutes.
+Records lie in memory as bytes and are taken on one thread, in the order of a day that is run through as fast as it
+goes: an exposure of 50 candidates, then five impressions and five times feedback. Their window is the default's ten
+minutes; every ten simulated minutes what is closed becomes Parquet. Bytes are counted by tracemalloc, apart.
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
-import io
+import resource
 import time
+import tracemalloc
 from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
 
 import msgspec
-import psutil
-import pyarrow.parquet as pq
+import numpy as np
 
 from benchmarks.report import Row, record
-from interest.records import Event, Exposure, Kind
-from monitoring.labels.rows import Rows
-from monitoring.labels.window import Window
+from interest.records import FEEDBACK, Event, Exposure, Kind
+from monitoring.labels.joined import Joined
+from monitoring.labels.segments import Commit
+from monitoring.labels.settings import LabelSettings
+from wire.kafka import EVENTS, EXPOSURES, Record
 
-DAY_MS, WINDOW_MS, SLACK_MS = 86_400_000, 600_000, 10_000
-CANDIDATES, PAGE = 50, 5
-FLUSH_EVERY = 20_000
-"""Rows of a Parquet file."""
-
-
-def records(requests: int) -> Iterator[tuple[int, bytes, list[tuple[int, bytes]]]]:
-    """A day of requests: the exposure's time and body, and its events'."""
-    names = tuple(f"video-{number:05d}" for number in range(CANDIDATES))
-    scores = tuple(0.01 * number for number in range(CANDIDATES))
-    for number in range(requests):
-        at_ms = number * DAY_MS // requests
-        request, user = f"{number:032x}", f"viewer-{number % 50_000}"
-        shown = Exposure(
-            request_id=request, user_id=user, experiment="x", arm="stable", propensity=0.5, model_digest="a" * 64,
-            candidates=names, positions=(1,) * CANDIDATES, scores=scores, state_offset=(0, number), state_since=0,
-            state_age_ms=3, ts_ms=at_ms, baseline=0.4, latency_ms=2.1,
-        )  # fmt: skip
-        events = []
-        for place in range(PAGE):
-            for kind, later in ((Kind.IMPRESSION, 0), (Kind.WATCH, 8000)):
-                one = Event(
-                    event_id=f"{request}-{place}-{kind}", user_id=user, video_id=names[place], request_id=request,
-                    ts_ms=at_ms, kind=kind, watch_ms=9000 if later else 0, position=place + 1,
-                )  # fmt: skip
-                events.append((at_ms + 9000 * place + later, msgspec.json.encode(one)))
-        yield at_ms, msgspec.json.encode(shown), events
-
-
-def join(requests: int) -> tuple[float, int, list[int]]:
-    """Seconds of joining alone, rows written, resident memory (bytes) through the day."""
-    window, rows = Window(WINDOW_MS, SLACK_MS), Rows(WINDOW_MS, lambda *_: 12.0)
-    process, memory = psutil.Process(), []
-    spent, written, offset = 0.0, 0, 0
-    gc.collect()
-    for number, (at_ms, body, events) in enumerate(records(requests)):
-        began = time.perf_counter()
-        window.exposure(at_ms, number, body)
-        for ts_ms, event in events:
-            window.event(ts_ms, offset, event)
-            offset += 1
-        for request in window.close(at_ms - SLACK_MS):
-            rows.add(request)
-        if rows.count >= FLUSH_EVERY:
-            for table in rows.take().values():
-                pq.write_table(table, io.BytesIO(), compression="zstd")
-                written += table.num_rows
-        spent += time.perf_counter() - began
-        if number % max(1, requests // 20) == 0:
-            memory.append(process.memory_info().rss)
-    return spent, written, memory
-
-
-def open_bytes(requests: int = 40_000) -> float:
-    """Memory of one request whose window is open, with all that came of it."""
-    window, before, offset = Window(DAY_MS, SLACK_MS), psutil.Process().memory_info().rss, 0
-    for number, (at_ms, body, events) in enumerate(records(requests)):
-        window.exposure(at_ms, number, body)
-        for ts_ms, event in events:
-            window.event(ts_ms, offset, event)
-            offset += 1
-    return (psutil.Process().memory_info().rss - before) / len(window)
-
-
-def measure(events: int = 3_000_000) -> list[Row]:
-    """The figures; memory is flat when the day's second half is as large as its first."""
-    requests = events // (2 * PAGE)
-    each = open_bytes()
-    spent, _, memory = join(requests)
-    first, second = max(memory[2:10]), max(memory[10:])
-    rows: list[Row] = [
-        {"name": "joiner_events_per_s", "value": requests * (2 * PAGE + 1) / spent, "unit": "records/s",
-         "better": "higher"},
-        {"name": "joiner_memory_second_half_over_first", "value": second / first, "unit": "", "better": "lower"},
-        {"name": "joiner_bytes_per_open_request", "value": each, "unit": "B",
-         "better": "lower"},
-    ]  # fmt: skip
-    return rows
+VIDEOS, VIEWERS, CANDIDATES, PAGE = 20_000, 100_000, 50, 5
+EVENTS_EACH = 2 * PAGE
+DAY_MS, STEP_MS = 86_400_000, 600_000
+PARTITIONS = 8
+REQUESTS = 270_000
+OPEN = 20_000
+encode = msgspec.json.Encoder().encode
 
 
 def main() -> None:
-    """Measure, print and keep the figures."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.joiner", description=__doc__.partition("\n")[0])
-    parser.add_argument("--events", type=int, default=3_000_000, help="events of the simulated day")
-    record("experiments", measure(parser.parse_args().events))
+    """Measure and record it."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--requests", type=int, default=REQUESTS, help="requests of the simulated day")
+    record("experiments", rows(measure(parser.parse_args().requests)))
+
+
+def rows(found: dict[str, float]) -> list[Row]:
+    """The figures by their names; memory is flat when the day's end takes what its beginning did."""
+    mib, peak = found["end_mib"], found["peak_mib"]
+    return [
+        Row(name="joiner_events_per_s", value=found["events_per_s"], unit="events/s", better="higher"),
+        Row(name="joiner_memory_end_over_early", value=mib / found["early_mib"], unit="", better="lower"),
+        Row(name="joiner_peak_mib", value=peak, unit="MiB", better="lower"),
+        Row(name="joiner_bytes_per_open_request", value=found["bytes_per_open_request"], unit="B", better="lower"),
+    ]
+
+
+def measure(requests: int = REQUESTS) -> dict[str, float]:
+    """Events a second, resident memory after a tenth, half and the whole day, and bytes of an open request."""
+    joined = Joined(LabelSettings(), Commit(seq=0, writer="bench", window_ms=600_000), PARTITIONS)
+    seconds, events, rows = 0.0, 0, 0
+    resident: list[float] = []
+    gc.set_threshold(100_000)
+    steps = DAY_MS // STEP_MS
+    for step, (exposures, acts) in enumerate(day(requests)):
+        now_ms = acts[-1].ts_ms if acts else 0
+        began = time.process_time()
+        for start in range(0, len(acts), 4096):
+            end = start + 4096
+            share = slice(start // EVENTS_EACH, -(-end // EVENTS_EACH) if end < len(acts) else None)
+            if exposures[share]:
+                joined.take(0, exposures[share], now_ms)
+            joined.take(1, acts[start:end], now_ms)
+        made = joined.close(now_ms, dict.fromkeys(range(PARTITIONS), (0, 0)), lambda _: 12.0)
+        seconds += time.process_time() - began
+        events += len(acts)
+        rows += sum(segment.rows for segment in made.commit.segments) if made else 0
+        if step in {steps // 10, steps // 2, steps - 1}:
+            resident.append(resident_mib())
+    assert joined.counts.rejected == joined.counts.orphaned_events == 0, joined.counts
+    assert rows == joined.counts.labelled_requests * PAGE, "every closed request has its page"
+    return {
+        "events_per_s": events / seconds,
+        "early_mib": resident[0],
+        "noon_mib": resident[1],
+        "end_mib": resident[2],
+        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "bytes_per_open_request": bytes_per_open_request(),
+    }
+
+
+def bytes_per_open_request(requests: int = OPEN) -> float:
+    """What an open request takes with its whole page of events."""
+    exposures, acts = next(day(requests * DAY_MS // STEP_MS))
+    joined = Joined(LabelSettings(), Commit(seq=0, writer="bench", window_ms=600_000), PARTITIONS)
+    tracemalloc.start()
+    joined.take(0, exposures, acts[-1].ts_ms)
+    for start in range(0, len(acts), 4096):
+        joined.take(1, acts[start : start + 4096], acts[-1].ts_ms)
+    gc.collect()
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert joined.open_requests == len(exposures), "all are open"
+    return taken / len(exposures)
+
+
+def day(requests: int) -> Iterator[tuple[list[Record], list[Record]]]:
+    """The exposures and events of each ten minutes, made as they are asked for."""
+    draw = np.random.default_rng(1)
+    made = _requests(requests, draw)
+    steps = DAY_MS // STEP_MS
+    offsets = [0, 0]
+    for step in range(steps):
+        share = (step + 1) * requests // steps - step * requests // steps
+        exposures: list[Record] = []
+        acts: list[Record] = []
+        for one, page in islice(made, share):
+            key = one.user_id.encode()
+            exposures.append(_record(EXPOSURES, offsets[0], one.ts_ms, key, encode(one)))
+            offsets[0] += 1
+            for act in page:
+                acts.append(_record(EVENTS, offsets[1], act.ts_ms, key, encode(act)))
+                offsets[1] += 1
+        yield exposures, acts
+
+
+def _record(topic: str, offset: int, ts_ms: int, key: bytes, value: bytes) -> Record:
+    return Record(topic, int(key[-1]) % PARTITIONS, offset, ts_ms, key, value)
+
+
+def _requests(requests: int, draw: np.random.Generator) -> Iterator[tuple[Exposure, list[Event]]]:
+    for number in range(requests):
+        ts_ms = number * DAY_MS // requests
+        request_id, user_id = f"{number:032x}", f"u{draw.integers(VIEWERS)}"
+        first = int(draw.integers(VIDEOS))
+        videos = [f"v{(first + 379 * place) % VIDEOS}" for place in range(CANDIDATES)]
+        scores = [round(score, 6) for score in draw.random(CANDIDATES).tolist()]
+        exposure = Exposure(
+            request_id=request_id, user_id=user_id, experiment="trial", arm="stable", propensity=0.5,
+            model_digest="d" * 64, candidates=tuple(videos), positions=tuple(range(1, CANDIDATES + 1)),
+            scores=tuple(scores), state_offset=(0, number), state_since=0, state_age_ms=5, ts_ms=ts_ms,
+            baseline=0.5, latency_ms=1.5,
+        )  # fmt: skip
+        page = []
+        for place in range(EVENTS_EACH):
+            kind = Kind.IMPRESSION if place < PAGE else FEEDBACK[int(draw.integers(len(FEEDBACK)))]
+            page.append(
+                Event(event_id=f"{number:024x}{place:08x}", user_id=user_id, video_id=videos[place % PAGE],
+                      request_id=request_id, ts_ms=ts_ms, kind=kind, watch_ms=9000, position=1 + place % PAGE)
+            )  # fmt: skip
+        yield exposure, page
+
+
+def resident_mib() -> float:
+    """Memory of this process now, in MiB."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 2**20
 
 
 if __name__ == "__main__":

@@ -74,6 +74,8 @@ def observers(settings: Settings, environment: dict[str, str]) -> list[Service]:
     window = {
         "RAPT_LABEL_WINDOW_S": f"{settings.label_window_s:g}",
         "RAPT_LABEL_SLACK_S": f"{settings.label_slack_s:g}",
+        "RAPT_LABEL_COMMIT_S": "1",
+        "RAPT_LABEL_ROWS_S": "2",
     }
     return [
         _service(settings, environment | window, "labels", module="monitoring.labels", ready="/ready"),

@@ -1,17 +1,17 @@
-"""Named failures of the joiner; each ends it, since no waiting mends it."""
+"""Every failure of the label joiner by name; the message says what, which value, and what to do next."""
 
 
 class LabelsError(Exception):
-    """Root of the joiner's named failures."""
-
-
-class AnotherJoiner(LabelsError):
-    """Somebody else has written since: of two joiners the newer one goes on."""
-
-
-class UnequalPartitions(LabelsError):
-    """Topics `exposures` and `events` must have the same number of partitions, so that a viewer's lie in the same."""
+    """Root of the label joiner's named failures."""
 
 
 class InvalidLabelSettings(LabelsError):
-    """A setting of the joiner that is not allowed; the message names it."""
+    """A setting of the joiner that is malformed or out of range."""
+
+
+class PartitionsDiffer(LabelsError):
+    """The two topics have different numbers of partitions: a viewer's exposures and events would not meet."""
+
+
+class AnotherJoiner(LabelsError):
+    """Another joiner has taken over the observations."""

@@ -1,213 +1,238 @@
-"""Follows both topics and writes what is closed, in commits that a crash leaves whole or not at all.
-
-Nothing of what is open is kept: a commit says from which offsets it can be made again, and by the watermark which
-requests are written already. Order: segments, the commit, the head; a commit beyond the head is done again.
-"""
+"""The loop: read what is there from both topics at the same pace, and write what is closed or counted."""
 
 from __future__ import annotations
 
-import hashlib
-import io
 import logging
-import secrets
+import math
+import threading
 import time
-from collections import Counter, deque
-from collections.abc import Sequence
+from collections import deque
+from functools import partial
 
-import msgspec
-import pyarrow.parquet as pq
-
-from monitoring.labels import segments
 from monitoring.labels.durations import Durations
-from monitoring.labels.errors import AnotherJoiner, UnequalPartitions
+from monitoring.labels.errors import PartitionsDiffer
+from monitoring.labels.joined import Joined, Positions, Prepared
+from monitoring.labels.ledger import Ledger
 from monitoring.labels.metrics import Status
-from monitoring.labels.rows import Rows
-from monitoring.labels.segments import ArmTally, Commit, Place, Segment
+from monitoring.labels.partition import TOPICS
+from monitoring.labels.probe import Probe
+from monitoring.labels.segments import Commit
 from monitoring.labels.settings import LabelSettings
-from monitoring.labels.window import Window
-from wire.errors import OffsetGone
-from wire.kafka import CONTENT, EARLIEST, EVENTS, EXPOSURES, UNKNOWN_LAG, Admin, Client, KafkaSettings, Record, consumer
-from wire.kafka.pulse import Pulse
-from wire.objects import ObjectStore
+from monitoring.labels.source import Source
+from wire.errors import KafkaUnavailable, ObjectStoreError, UnknownTopic
+from wire.kafka import EARLIEST, UNKNOWN_LAG, Client, KafkaSettings
 
 LOG = logging.getLogger(__name__)
-AT_ONCE, IDLE_S = 5000, 0.1
-MOST_ROWS = 200_000
-"""Rows that are written at once, whatever time it is."""
-QUIET_MS = 10_000
-"""Without a row or a request the watermark alone is written this often."""
-RECENT = 60
-"""Commits that the coverage is of."""
-FORGET_MS = 7 * 86_400_000
-"""A tally to which nothing came for so long is dropped."""
+IDLE_S = 0.05
+"""The longest wait for a record, and to hear that it is to end."""
+AHEAD_MS = 60_000
+"""How far one topic may be read ahead of the other, by their records' time: it bounds what waits for its other half."""
+MOST_TAKEN = 200_000
+"""After so many records closed requests are written, whatever time it is: catching up takes no more memory."""
+MOST_UNWRITTEN = 600_000
+"""After so many records that cannot be written nothing more is read."""
+AGAIN_S = 1.0
+RECENT_S = 600.0
+TELL_S = 0.2
 
 
 class Joiner:
-    """All partitions, from where the last commit ended; raises WireError, UnequalPartitions, AnotherJoiner."""
+    """Follows all partitions from where a commit, which is this process's own, ends."""
 
     def __init__(
-        self, store: ObjectStore, kafka: KafkaSettings, settings: LabelSettings, durations: Durations, pulse: Pulse,
-        status: Status,
+        self, settings: LabelSettings, commit: Commit, partitions: int, kafka: KafkaSettings, client: Client,
+        ledger: Ledger, durations: Durations, probe: Probe, status: Status,
     ) -> None:  # fmt: skip
-        self.store, self.settings, self.durations, self.pulse, self.status = store, settings, durations, pulse, status
-        self.writer = secrets.token_hex(8)
-        self.window_ms, self.slack_ms = round(1000 * settings.window_s), round(1000 * settings.slack_s)
-        partitions = _partitions(kafka)
-        self.last = segments.head(store)
-        places = self.last.places if self.last is not None else {}
-        self.windows = [self._window(places.get(number)) for number in range(partitions)]
-        self.counted = [list(places[n].read) if n in places else [0, 0] for n in range(partitions)]
-        self.counters = Counter(self.last.counters if self.last is not None else {})
-        self.tallies = self.last.tallies if self.last is not None else {}
-        self.rows = Rows(self.window_ms, durations.of)
-        starts: dict[tuple[str, int], int] = {(CONTENT, 0): EARLIEST}
-        for number in range(partitions):
-            replay = places[number].replay if number in places else (EARLIEST, EARLIEST)
-            starts |= {(EXPOSURES, number): replay[0], (EVENTS, number): replay[1]}
-        self.starts = starts
-        self.consumer = consumer(kafka, starts, Client.CONFLUENT)
-        self._recent: deque[tuple[int, int]] = deque(maxlen=RECENT)
-        self._commit_at = 0.0
+        self._settings, self._ledger, self._durations = settings, ledger, durations
+        self._probe, self._status = probe, status
+        self._joined = Joined(settings, commit, partitions)
+        self._partitions = partitions
+        self._sources: list[Source] = []
+        for topic, name in enumerate(TOPICS):
+            starts = dict.fromkeys(range(partitions), EARLIEST)
+            starts |= {number: place.replay[topic] for number, place in commit.places.items() if number in starts}
+            self._sources.append(Source(kafka, client, name, starts, partial(self._gone, topic)))
+        status.counts, status.partitions, status.seq = self._joined.counts, partitions, commit.seq
+        status.writer = ledger.writer
+        now = time.monotonic()
+        self._flushed, self._written, self._told, self._again_at = now, now, 0.0, 0.0
+        self._taken = 0
+        self._unwritten: Prepared | Commit | None = None
+        self._failure = ""
+        self._recent: deque[tuple[float, int, int]] = deque()
 
-    def step(self) -> None:
-        """Read what is there, close what is over, write when it is time."""
-        asked_ms = time.time_ns() // 1_000_000
+    def run(self, ended: threading.Event) -> bool:
+        """Follow until `ended`, or until the topics have other partitions: gives whether that is so.
+
+        Raises AnotherJoiner, PartitionsDiffer, KafkaDenied.
+        """
+        while not ended.is_set():
+            self.turn()
+            found = self._probe.partitions
+            if found and set(found) != {self._partitions}:
+                check_partitions(found)
+                LOG.info("the topics have %d partitions now", found[0])
+                self.finish()
+                return True
+        self.finish()
+        return False
+
+    def turn(self) -> None:
+        """Read and write what there is; when there is nothing, wait a moment."""
         try:
-            records = self.consumer.poll(AT_ONCE, IDLE_S)
-        except OffsetGone as error:
-            LOG.error("%s; going on at the earliest record, observations lack what lay between", error)
-            self.counters["offsets_gone"] += 1
-            self.consumer.seek(error.topic, error.partition, EARLIEST)
+            taken = self._read()
+        except (KafkaUnavailable, UnknownTopic) as error:
+            self._status.waits_for = f"the brokers: {error}"
+            LOG.warning("cannot read for now: %s", error)
+            time.sleep(IDLE_S)
             return
-        self._take(records)
-        self._close(asked_ms)
-        if time.monotonic() >= self._commit_at or self.rows.count >= MOST_ROWS:
-            self.commit()
+        if taken:
+            self._taken += taken
+            self._probe.heard()
+        now = time.monotonic()
+        if now >= self._told + TELL_S:
+            self._told = now
+            self._learn_ends()
+            self._tell(now)
+        self._write()
 
-    def commit(self) -> None:
-        """Write what is new since the last commit, if anything is."""
-        self._commit_at = time.monotonic() + self.settings.commit_s
-        before = self.last
-        if before is not None and not self._news(before):
-            return
-        newest = segments.head(self.store)
-        seen = (before.seq, before.writer) if before is not None else None
-        if newest is not None and (newest.seq, newest.writer) != seen:
-            raise AnotherJoiner(f"commit {newest.seq} was written by another joiner ({newest.writer}): this one ends")
-        self._recent.append((self.rows.requests, self.rows.labelled))
-        counted, labelled = (sum(values) for values in zip(*self._recent, strict=True))
-        made = self._made(before.seq + 1 if before is not None else 0)
-        body = msgspec.json.encode(made)
-        self.store.put_bytes(segments.key(made.seq), body)
-        self.store.put_bytes(segments.HEAD, body)
-        self.last = made
-        self.status.seq, self.status.counters = made.seq, dict(made.counters)
-        self.status.coverage = labelled / counted if counted else None
+    def finish(self) -> None:
+        """One more attempt to write what is closed and counted."""
+        self._again_at = 0.0
+        if self._unwritten is not None:
+            self._attempt()
+        if self._unwritten is None:
+            self._prepare(flush=self._durations.settled(self._joined.digests()))
+            self._attempt()
 
     def close(self) -> None:
-        """End the client."""
-        self.consumer.close()
+        """End the connections."""
+        for source in self._sources:
+            source.close()
 
-    def _window(self, place: Place | None) -> Window:
-        made = Window(self.window_ms, self.slack_ms, place.watermark_ms if place is not None else 0)
-        made.replaying = place is not None
-        return made
+    def _read(self) -> int:
+        """Take in what is there; gives how many records."""
+        if self._taken >= MOST_UNWRITTEN:
+            time.sleep(IDLE_S)
+            return 0
+        taken = sum(self._read_one(topic, 0.0) for topic in self._behind())
+        for source in self._sources:
+            source.choose_wait()
+        return taken or self._read_one(self._behind()[-1], IDLE_S)
 
-    def _take(self, records: Sequence[Record]) -> None:
-        for topic, partition, offset, ts_ms, _, value, _ in records:
-            if topic == CONTENT:
-                self.durations.take(value)
-                continue
-            which = int(topic == EVENTS)
-            window, counted = self.windows[partition], offset >= self.counted[partition][which]
-            if which:
-                window.event(ts_ms, offset, value, counted=counted)
+    def _read_one(self, topic: int, timeout_s: float) -> int:
+        records = self._sources[topic].poll(timeout_s)
+        if records:
+            self._joined.take(topic, records, _now_ms())
+        return len(records)
+
+    def _behind(self) -> list[int]:
+        """The topics to read from: not the one that is far ahead of the other."""
+        progress = []
+        for topic, source in enumerate(self._sources):
+            progress.append(self._joined.progress_ms(topic, [n for n, lag in source.lags().items() if lag]))
+        exposures, events = (math.inf if ms is None else ms for ms in progress)
+        return [topic for topic, mine, other in ((0, exposures, events), (1, events, exposures))
+                if mine <= other + AHEAD_MS]  # fmt: skip
+
+    def _learn_ends(self) -> None:
+        """Have those partitions asked about that look read to their end; take in what was found of them."""
+        offsets = [source.positions() for source in self._sources]
+        for (name, number), (end, asked_ms) in self._probe.ends.items():
+            topic = TOPICS.index(name)
+            if offsets[topic][number] >= end:
+                self._joined.partitions[number].at_end(topic, asked_ms)
+        self._probe.places = {
+            (source.topic, number): places[number]
+            for source, places in zip(self._sources, offsets, strict=True)
+            for number, lag in source.lags().items()
+            if lag == 0
+        }
+
+    def _positions(self) -> Positions:
+        exposures, events = (source.positions() for source in self._sources)
+        return {number: (max(exposures[number], 0), max(events[number], 0)) for number in range(self._partitions)}
+
+    def _write(self) -> None:
+        """Write when it is time, or again what could not be written before."""
+        now = time.monotonic()
+        if self._unwritten is None:
+            flush = now >= self._flushed + self._settings.rows_s or self._taken >= MOST_TAKEN
+            flush = flush and self._durations.settled(self._joined.digests())
+            if flush or (now >= self._written + self._settings.commit_s and self._joined.tallies.moved):
+                self._prepare(flush=flush)
+        if now >= self._again_at:
+            self._attempt()
+
+    def _prepare(self, *, flush: bool) -> None:
+        """Make what is to be written next."""
+        if flush:
+            self._flushed, self._taken = time.monotonic(), 0
+            self._unwritten = self._joined.close(_now_ms(), self._positions(), self._durations.of)
+        elif self._joined.tallies.moved:
+            self._unwritten = self._joined.refreshed(_now_ms(), self._positions())
+
+    def _attempt(self) -> None:
+        """Write what was made; what the store does not take now it gets again."""
+        made, began = self._unwritten, time.monotonic()
+        if made is None:
+            return
+        try:
+            if isinstance(made, Prepared):
+                self._ledger.write(made)
+                self._note(made, began)
             else:
-                window.exposure(ts_ms, offset, value, counted=counted)
+                self._ledger.refresh(made)
+        except ObjectStoreError as error:
+            self._status.commits_failed += 1
+            self._failure = self._status.last_failure = str(error)
+            self._again_at = time.monotonic() + AGAIN_S
+            LOG.warning("cannot write for now: %s", error)
+            return
+        self._failure, self._unwritten, self._written = "", None, began
 
-    def _close(self, asked_ms: int) -> None:
-        lags, positions = self.consumer.lags(), self.consumer.positions()
-        alive = self.pulse.alive
-        for number, window in enumerate(self.windows):
-            window.replaying = window.replaying and positions[EXPOSURES, number] < self.counted[number][0]
-            ends = [alive and lags.get((topic, number)) == 0 for topic in (EXPOSURES, EVENTS)]
-            reached = window.watermark(asked_ms, exposures_at_end=ends[0], events_at_end=ends[1])
-            for request in window.close(reached):
-                self.rows.add(request)
-        unknown = UNKNOWN_LAG in lags.values()
-        self.status.lag = UNKNOWN_LAG if unknown else sum(lags.values())
-        self.status.open_requests = sum(map(len, self.windows))
-        oldest = min(window.closed_ms for window in self.windows)
-        self.status.watermark_age_seconds = (asked_ms - oldest) / 1e3 if oldest else float("nan")
-        self.status.waits_for = "" if alive and not unknown else f"the brokers: {self.pulse.problem or 'no answer yet'}"
+    def _note(self, made: Prepared, began: float) -> None:
+        status, now = self._status, time.monotonic()
+        status.seq = made.commit.seq
+        status.commits += 1
+        status.commit_seconds += now - began
+        self._recent.append((now, made.requests, made.labelled))
 
-    def _news(self, before: Commit) -> bool:
-        """Whether something came, or the watermark went far without."""
-        if self.rows.count or any(window.tallies or window.counts for window in self.windows):
-            return True
-        moved = [window.closed_ms - before.places[n].watermark_ms for n, window in enumerate(self.windows)
-                 if n in before.places]  # fmt: skip
-        return len(moved) < len(self.windows) or max(moved) >= QUIET_MS
+    def _tell(self, now: float) -> None:
+        status = self._status
+        while self._recent and self._recent[0][0] < now - RECENT_S:
+            self._recent.popleft()
+        closed = sum(one[1] for one in self._recent)
+        status.coverage = sum(one[2] for one in self._recent) / closed if closed else math.nan
+        lags = [lag for source in self._sources for lag in source.lags().values()]
+        status.lag = None if UNKNOWN_LAG in lags else sum(lags)
+        now_ms = _now_ms()
+        status.label_lag_seconds = (now_ms - self._joined.watermark_ms(now_ms)) / 1000
+        status.open_requests, status.durations = self._joined.open_requests, len(self._durations)
+        if self._failure:
+            status.waits_for = f"the object store: {self._failure}"
+        elif not self._probe.alive:
+            status.waits_for = f"the brokers: {self._probe.problem or 'no answer'}"
+        else:
+            status.waits_for = "the first answer of the brokers" if status.lag is None else ""
 
-    def _made(self, seq: int) -> Commit:
-        """The commit, with its segments written."""
-        self._gather()
-        rows = self.rows.count
-        self.counters.update(rows=rows, requests=self.rows.requests, labelled=self.rows.labelled, commits=1,
-                             unknown_durations=self.rows.unknown_durations,
-                             foreign_videos=self.rows.foreign_videos)  # fmt: skip
-        self.rows.requests = self.rows.labelled = self.rows.unknown_durations = self.rows.foreign_videos = 0
-        written = []
-        for day, table in self.rows.take().items():
-            sink = io.BytesIO()
-            pq.write_table(table, sink, compression="zstd")
-            body = sink.getvalue()
-            key = f"{segments.PREFIX}day={day}/{seq:010d}.parquet"
-            self.store.put_bytes(key, body)
-            written.append(Segment(key=key, rows=table.num_rows, sha256=hashlib.sha256(body).hexdigest()))
-        positions = self.consumer.positions()
-        places = {}
-        for number, window in enumerate(self.windows):
-            exposures, events = (
-                max(positions[topic, number], self.starts[topic, number], 0) for topic in (EXPOSURES, EVENTS)
-            )
-            counted = self.counted[number]
-            places[number] = Place(
-                watermark_ms=window.closed_ms, replay=window.replay((exposures, events)),
-                read=(max(exposures, counted[0]), max(events, counted[1])),
-            )  # fmt: skip
-        return Commit(
-            seq=seq, writer=self.writer, window_ms=self.window_ms, places=places, segments=tuple(written),
-            counters=dict(self.counters), tallies=self.tallies,
-        )  # fmt: skip
-
-    def _gather(self) -> None:
-        """The windows' counts and tallies since the last commit, into the cumulative ones."""
-        now_ms = time.time_ns() // 1_000_000
-        for window in self.windows:
-            self.counters.update(window.counts)
-            window.counts.clear()
-            for experiment, arms in window.tallies.items():
-                for arm, tally in arms.items():
-                    kept = self.tallies.setdefault(experiment, {}).setdefault(arm, ArmTally())
-                    kept.requests += tally.requests
-                    kept.failed += tally.failed
-                    kept.first_ms = kept.first_ms or tally.first_ms
-                    kept.last_ms = max(kept.last_ms, tally.last_ms)
-            window.tallies.clear()
-        for experiment in [name for name, arms in self.tallies.items()
-                           if max(tally.last_ms for tally in arms.values()) < now_ms - FORGET_MS]:  # fmt: skip
-            del self.tallies[experiment]
+    def _gone(self, topic: int, number: int, anew: bool) -> None:
+        """Records of a partition were deleted unread; `anew`: so was the whole topic."""
+        self._joined.counts.offsets_gone += 1
+        if anew:
+            LOG.error("topic %s was made anew: partition %d is read from its beginning", TOPICS[topic], number)
+            self._joined.partitions[number].made_anew(topic)
 
 
-def _partitions(kafka: KafkaSettings) -> int:
-    admin = Admin(kafka)
-    try:
-        exposures, events = admin.partitions(EXPOSURES), admin.partitions(EVENTS)
-    finally:
-        admin.close()
-    if exposures != events:
-        raise UnequalPartitions(
-            f"topic {EXPOSURES!r} has {exposures} partitions and {EVENTS!r} {events}: give them the same number"
+def check_partitions(found: tuple[int, ...]) -> None:
+    """Raises PartitionsDiffer unless both topics have the same number."""
+    if len(set(found)) > 1:
+        names = ", ".join(f"{name} has {count}" for name, count in zip(TOPICS, found, strict=True))
+        raise PartitionsDiffer(
+            f"topics with different numbers of partitions cannot be joined ({names}): a viewer's records must be in "
+            "the same partition of both; give the smaller one as many as the other"
         )
-    return exposures
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

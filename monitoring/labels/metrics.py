@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import msgspec
@@ -9,59 +10,86 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from monitoring.labels.request import Counts
+
 COUNTERS = {
-    "exposures": "Exposures that were read.",
-    "events": "Events that were read.",
-    "rows": "Observations written.",
-    "requests": "Requests whose window closed.",
-    "labelled": "Requests among them of which something was shown; the others' labels are missing.",
+    "exposures": "Records of topic exposures that were read.",
+    "events": "Records of topic events that were read.",
+    "rows": "Observations made.",
+    "labelled_requests": "Requests whose window closed with an impression.",
+    "missing_requests": "Requests whose window closed without one: their labels are missing.",
     "late_events": "Events that came after their request's window.",
     "late_exposures": "Exposures that came after their window; they are in no observation.",
+    "orphaned_events": "Events whose exposure did not come, or was another viewer's.",
+    "excess_events": "Events beyond the thousand that a request may have.",
     "duplicate_events": "Events that were there already.",
     "duplicate_exposures": "Exposures that were there already.",
-    "orphaned_events": "Events whose exposure never came.",
-    "rejected": "Records that cannot be read.",
-    "unknown_durations": "Observations of videos whose length nobody tells.",
-    "foreign_videos": "Videos that were shown and not among the candidates.",
+    "without_impression": "Videos with feedback but no impression when their window closed.",
+    "foreign_videos": "Videos that were shown but not among the candidates; they have no score.",
+    "unknown_durations": "Observations of videos whose length nobody tells; 18 s of watching is engagement.",
+    "rejected": "Records that are no exposure and no event.",
+    "clamped": "Records from over a minute ahead of our clock.",
     "offsets_gone": "Times that records had been deleted before they were read.",
-    "commits": "Commits written.",
+}
+"""Since ever: a restart goes on counting from the last commit."""
+OWN_COUNTERS = {
+    "commits": "Commits written by this process.",
+    "commits_failed": "Attempts that the object store did not take; they are made again.",
+    "commit_seconds": "Seconds spent on writing commits.",
 }
 GAUGES = {
     "lag": "Records still to be read.",
+    "label_lag_seconds": "Seconds from the watermark to now: how late a label is after its window.",
     "open_requests": "Requests whose window is open.",
-    "watermark_age_seconds": "Seconds from now back to the watermark.",
-    "coverage": "Share of the requests that closed in the last minutes of which something was shown.",
+    "coverage": "Share of the requests closed within the last ten minutes that have an impression.",
+    "durations": "Videos whose length is known.",
+    "ready": "Whether brokers and object store answer and the lag is known.",
 }
 
 
 class Status(msgspec.Struct, kw_only=True):
-    """What /status says; counts are those of the last commit."""
+    """What /status says; `counts` are since ever, NaN is said as null."""
 
     waits_for: str = "the settings"
-    seq: int = -1
-    counters: dict[str, int] = {}
-    lag: int = 0
-    open_requests: int = 0
-    watermark_age_seconds: float = 0.0
-    coverage: float | None = None
+    seq: int = 0
+    writer: str = ""
+    partitions: int = 0
+    counts: Counts = msgspec.field(default_factory=Counts)
+    commits: int = 0
+    commits_failed: int = 0
+    commit_seconds: float = 0.0
     last_failure: str = ""
+    lag: int | None = None
+    label_lag_seconds: float = math.nan
+    open_requests: int = 0
+    coverage: float = math.nan
+    durations: int = 0
+
+    @property
+    def ready(self) -> bool:
+        """Whether it works."""
+        return not self.waits_for
 
 
-class _Collected(Collector):
+class StatusCollector(Collector):
+    """The status as Prometheus metrics `rapt_labels_*`."""
+
     def __init__(self, status: Status) -> None:
-        self.status = status
+        self._status = status
 
     def collect(self) -> Iterator[Metric]:
+        status = self._status
         for name, meaning in COUNTERS.items():
-            yield CounterMetricFamily(f"rapt_labels_{name}", meaning, value=self.status.counters.get(name, 0))
+            yield CounterMetricFamily(f"rapt_labels_{name}", meaning, value=getattr(status.counts, name))
+        for name, meaning in OWN_COUNTERS.items():
+            yield CounterMetricFamily(f"rapt_labels_{name}", meaning, value=getattr(status, name))
         for name, meaning in GAUGES.items():
-            value = getattr(self.status, name)
-            if value is not None:
-                yield GaugeMetricFamily(f"rapt_labels_{name}", meaning, value=float(value))
+            value = getattr(status, name)
+            yield GaugeMetricFamily(f"rapt_labels_{name}", meaning, value=math.nan if value is None else float(value))
 
 
 def registry(status: Status) -> CollectorRegistry:
     """A registry of the status alone."""
     own = CollectorRegistry()
-    own.register(_Collected(status))
+    own.register(StatusCollector(status))
     return own

@@ -1,95 +1,81 @@
-"""Requests whose window is over, as rows of the observations' table."""
+"""Closed requests as a table of observations (`interest.datasets.observations.SCHEMA`), and as Parquet."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import UTC, datetime
-from typing import Any
+import io
+from collections.abc import Callable, Sequence
 
-import msgspec
-import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from interest.datasets.observations import SCHEMA
 from interest.records import ENGAGED_WATCH_S, watch_threshold_ms
-from monitoring.labels.window import Request
+from monitoring.labels.request import IMPRESSION, LIKED, SHARED, SKIPPED, WATCHED, Counts, Request, Shown
 
-DAY_MS = 86_400_000
-_REQUEST = SCHEMA.names[: SCHEMA.get_field_index("video_id")]
-_VIDEO = SCHEMA.names[SCHEMA.get_field_index("video_id") :]
-_NOTHING = (None,) * len(_VIDEO)
-
-
-class Scores(msgspec.Struct):
-    """The candidates of an exposure."""
-
-    candidates: list[str]
-    scores: list[float]
+Duration = Callable[[str], float | None]
+"""Seconds that a video lasts; None when nobody knows."""
+LONGEST_MS = watch_threshold_ms(ENGAGED_WATCH_S)
+ASKED = ("request_id", "user_id", "experiment", "arm", "propensity", "model_digest", "ts_ms", "baseline",
+         "latency_ms", "failed", "unknown", "state_age_ms")  # fmt: skip
+LABELS = ("video_id", "score", "position", "randomised", "engaged", "watch_ms", "liked", "shared", "skipped",
+          "shown_ms")  # fmt: skip
+MISSING = (None,) * len(LABELS)
 
 
-_scores = msgspec.json.Decoder(Scores).decode
+def table(requests: Sequence[Request], window_ms: int, duration: Duration, counts: Counts) -> pa.Table:
+    """One row a video with an impression; a request without any has one row whose `video_id` and labels are null."""
+    at: list[int] = []
+    rows: list[tuple[object, ...]] = []
+    for number, request in enumerate(requests):
+        before = len(rows)
+        for video_id, shown in request.shown.items():
+            if shown.seen & IMPRESSION:
+                rows.append(_row(request, video_id, shown, duration, counts))
+            else:
+                counts.without_impression += 1
+        if len(rows) == before:
+            rows.append(MISSING)
+            counts.missing_requests += 1
+        else:
+            counts.labelled_requests += 1
+        at.extend([number] * (len(rows) - before))
+    counts.rows += len(rows)
+    made = {name: _array(name, [getattr(one.asked, name) for one in requests]) for name in ASKED}
+    made["logged_ms"] = _array("logged_ms", [request.logged_ms for request in requests])
+    made["candidates"] = _array("candidates", [len(request.candidates) for request in requests])
+    made["label_age_ms"] = _array("label_age_ms", [window_ms] * len(requests))
+    place = pa.array(at, pa.int64())
+    made = {name: column.take(place) for name, column in made.items()}
+    made |= {name: _array(name, values) for name, values in zip(LABELS, zip(*rows, strict=True), strict=True)}
+    return pa.table([made[name] for name in SCHEMA.names], schema=SCHEMA)
 
 
-def _read(body: bytes) -> Scores:
+def parquet(rows: pa.Table) -> bytes:
+    """The table as a file."""
+    sink = io.BytesIO()
+    pq.write_table(rows, sink, compression="zstd")
+    return sink.getvalue()
+
+
+def _row(request: Request, video_id: str, shown: Shown, duration: Duration, counts: Counts) -> tuple[object, ...]:
+    seen = shown.seen
     try:
-        return _scores(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):  # a foreign producer's: its videos have no scores then
-        return Scores([], [])
+        score = request.scores[request.candidates.index(video_id)]
+    except ValueError:
+        score = None
+        counts.foreign_videos += 1
+    seconds = duration(video_id)
+    if seconds is None:
+        counts.unknown_durations += 1
+    least_ms = LONGEST_MS if seconds is None else watch_threshold_ms(seconds)
+    liked, shared = bool(seen & LIKED), bool(seen & SHARED)
+    engaged = liked or shared or (bool(seen & WATCHED) and shown.watch_ms >= least_ms)
+    return (video_id, score, shown.position, shown.randomised, engaged, shown.watch_ms, liked, shared,
+            bool(seen & SKIPPED), shown.shown_ms)  # fmt: skip
 
 
-class Rows:
-    """Collects rows by day of their exposure's record (UTC); `duration_s` knows the lengths of a model's videos."""
-
-    def __init__(self, window_ms: int, duration_s: Callable[[str, str], float | None]) -> None:
-        self.window_ms, self.duration_s = window_ms, duration_s
-        self.count = self.requests = self.labelled = self.unknown_durations = self.foreign_videos = 0
-        self._days: dict[int, tuple[list[list[Any]], list[list[Any]], list[int]]] = {}
-
-    def add(self, request: Request) -> None:
-        """One request: a row a video that was shown, or one without a video."""
-        exposed, found = request.exposed, _read(request.body)
-        columns, videos, repeats = self._days.setdefault(
-            request.logged_ms // DAY_MS, ([[] for _ in _REQUEST], [[] for _ in _VIDEO], [])
-        )
-        values = (
-            exposed.request_id, exposed.user_id, exposed.experiment, exposed.arm, exposed.propensity,
-            exposed.model_digest, exposed.ts_ms, request.logged_ms, exposed.baseline, exposed.latency_ms,
-            exposed.failed, exposed.unknown, exposed.state_age_ms, len(found.candidates), self.window_ms,
-        )  # fmt: skip
-        for column, value in zip(columns, values, strict=True):
-            column.append(value)
-        scores = dict(zip(found.candidates, found.scores, strict=False))
-        made = [self._row(exposed.model_digest, name, shown, scores) for name, shown in request.shown.items()
-                if shown.impression]  # fmt: skip
-        for row in made or [_NOTHING]:
-            for column, value in zip(videos, row, strict=True):
-                column.append(value)
-        repeats.append(len(made) or 1)
-        self.requests += 1
-        self.labelled += bool(made)
-        self.count += len(made) or 1
-
-    def take(self) -> dict[str, pa.Table]:
-        """What was collected, by day (YYYY-MM-DD), and begin anew."""
-        days = {}
-        for number, (columns, videos, repeats) in sorted(self._days.items()):
-            rows = pa.array(np.repeat(np.arange(len(repeats)), repeats))
-            arrays = [pa.array(column, SCHEMA.field(name).type).take(rows)
-                      for name, column in zip(_REQUEST, columns, strict=True)]  # fmt: skip
-            arrays += [pa.array(column, SCHEMA.field(name).type) for name, column in zip(_VIDEO, videos, strict=True)]
-            day = datetime.fromtimestamp(number * DAY_MS / 1000, UTC)
-            days[f"{day:%Y-%m-%d}"] = pa.Table.from_arrays(arrays, schema=SCHEMA)
-        self._days = {}
-        self.count = 0
-        return days
-
-    def _row(self, digest: str, name: str, shown: Any, scores: dict[str, float]) -> tuple[Any, ...]:
-        duration_s = self.duration_s(digest, name)
-        if duration_s is None:
-            self.unknown_durations += 1
-            duration_s = ENGAGED_WATCH_S
-        score = scores.get(name)
-        self.foreign_videos += score is None
-        engaged = shown.liked or shown.shared or shown.watch_ms >= watch_threshold_ms(duration_s)
-        return (name, score, shown.position, shown.randomised, engaged, max(shown.watch_ms, 0), shown.liked,
-                shown.shared, shown.skipped, shown.shown_ms)  # fmt: skip
+def _array(name: str, values: Sequence[object]) -> pa.Array:
+    kind = SCHEMA.field(name).type
+    if pa.types.is_dictionary(kind):
+        return pa.array(values, kind.value_type).dictionary_encode().cast(kind)
+    return pa.array(values, kind)

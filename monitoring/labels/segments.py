@@ -28,24 +28,35 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ArmTally(msgspec.Struct):
-    """An arm's requests of an experiment, counted as they come, whether or not their labels are known."""
+    """An arm's requests of an experiment, counted as they come, whether or not their labels are known.
+
+    `latency_ms` and `latency_ms_squared` are sums; `first_ms` and `last_ms` by the exposures' own clock, `logged_ms`
+    the record's time of the last.
+    """
 
     requests: int = 0
     failed: int = 0
+    unknown: int = 0
+    candidates: int = 0
+    latency_ms: float = 0.0
+    latency_ms_squared: float = 0.0
     first_ms: int = 0
     last_ms: int = 0
+    logged_ms: int = 0
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
     """A partition: all requests that close by `watermark_ms` are written, nothing else is.
 
     `replay`: offsets in exposures and events from which all that is open can be made again; `read`: up to where the
-    counters count.
+    counters count. `clamped`: (0 exposures or 1 events, first and last offset, clock in ms) where records from the
+    future were, so that a replay takes them as they were taken.
     """
 
     watermark_ms: int
     replay: tuple[int, int]
     read: tuple[int, int]
+    clamped: tuple[tuple[int, int, int, int], ...] = ()
 
 
 class Commit(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,3 +111,8 @@ def read(store: ObjectStore, segment: str, columns: Sequence[str] | None = None)
 def key(seq: int) -> str:
     """Where a commit lies."""
     return f"{PREFIX}commits/{seq:010d}.json"
+
+
+def segment_key(day: str, seq: int) -> str:
+    """Where a segment of a commit lies: one for each day, in UTC, in which its exposures were logged."""
+    return f"{PREFIX}day={day}/{seq:010d}.parquet"

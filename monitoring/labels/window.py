@@ -1,228 +1,151 @@
-"""The join of one partition: exposures and events in, requests out when their window is over. No I/O, no clock.
+"""The join of one partition: exposures and events in, requests whose window is closed out; no I/O, no clock.
 
-Time is that of the records in the stream, since viewers' devices have clocks of their own. An event is a label of an
-exposure when its record is at most the window later, whatever the order in which the two are read: so which labels
-count depends on the records alone, and reading them again gives the same.
+Time is that of records. A request that was logged at t takes what its viewer did from t - slack to t + window and is
+closed once the watermark, before which nothing more is to come, has reached t + window. So every label has the same
+age, whatever the order and pace in which records are read.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections import Counter, deque
-from collections.abc import Iterator
+from collections import deque
 
-import msgspec
-
-from interest.records import Kind
-from monitoring.labels.segments import ArmTally
-
-FAR = 1 << 62
+from monitoring.labels.intake import Act, Asked
+from monitoring.labels.request import MOST_EVENTS, Counts, Request
 
 
-class Exposed(msgspec.Struct):
-    """What of an exposure is needed before its window closes."""
+class Join:
+    """One partition of both topics; `watermark_ms` is what has been closed already, also by a process before.
 
-    request_id: str
-    user_id: str
-    experiment: str | None
-    arm: str
-    propensity: float
-    model_digest: str
-    ts_ms: int
-    state_age_ms: int
-    baseline: float | None = None
-    latency_ms: float = 0.0
-    failed: bool = False
-    unknown: int = 0
-
-
-class Act(msgspec.Struct):
-    """What of an event is needed."""
-
-    event_id: str
-    video_id: str
-    request_id: str
-    ts_ms: int
-    kind: Kind
-    watch_ms: int = 0
-    position: int = 1
-    randomised: bool = False
-
-
-class Shown:
-    """A video of a request and what the viewer did with it; only with an impression it is a row."""
-
-    __slots__ = ("impression", "liked", "position", "randomised", "shared", "shown_ms", "skipped", "watch_ms")
-
-    def __init__(self) -> None:
-        self.impression = self.liked = self.shared = self.skipped = self.randomised = False
-        self.watch_ms = -1
-        self.position = 1
-        self.shown_ms = 0
-
-    def take(self, act: Act) -> None:
-        """Note one event; the same event again changes nothing."""
-        kind = act.kind
-        if kind is Kind.IMPRESSION:
-            self.impression = True
-            self.position, self.randomised, self.shown_ms = act.position, act.randomised, act.ts_ms
-        elif kind is Kind.WATCH:
-            self.watch_ms = max(self.watch_ms, act.watch_ms)
-        elif kind is Kind.LIKE:
-            self.liked = True
-        elif kind is Kind.SHARE:
-            self.shared = True
-        else:
-            self.skipped = True
-
-
-class Request:
-    """An exposure whose window is open, with what has come of it; `body` is its record, for the scores."""
-
-    __slots__ = ("body", "event_offset", "exposed", "logged_ms", "offset", "seen", "shown")
-
-    def __init__(self, exposed: Exposed, body: bytes, logged_ms: int, offset: int) -> None:
-        self.exposed, self.body, self.logged_ms, self.offset = exposed, body, logged_ms, offset
-        self.event_offset = FAR
-        self.shown: dict[str, Shown] = {}
-        self.seen: set[int] = set()
-
-    @property
-    def labelled(self) -> bool:
-        """Whether anything of it was shown."""
-        return any(shown.impression for shown in self.shown.values())
-
-
-_exposed = msgspec.json.Decoder(Exposed).decode
-_act = msgspec.json.Decoder(Act).decode
-
-
-class Window:
-    """One partition's open requests. `closed_ms`: all that closes by then was given out before.
-
-    `counts` says what was late, double or of no use; `tallies` what each arm's requests came to, at once. Records that
-    were counted before a restart are read again with `counted` false; while `replaying`, exposures that are known to be
-    there may still come, and events wait for them.
+    `digests` are the models of all requests that were opened.
     """
 
-    def __init__(self, window_ms: int, slack_ms: int, closed_ms: int = 0) -> None:
-        self.window_ms, self.slack_ms, self.closed_ms = window_ms, slack_ms, closed_ms
-        self.counts: Counter[str] = Counter()
-        self.tallies: dict[str, dict[str, ArmTally]] = {}
-        self.replaying = False
+    def __init__(self, window_ms: int, slack_ms: int, watermark_ms: int = 0) -> None:
+        self.watermark_ms = watermark_ms
+        self._window_ms, self._slack_ms = window_ms, slack_ms
         self._open: dict[str, Request] = {}
-        self._order: list[tuple[int, int, str]] = []
-        self._early: dict[str, list[tuple[int, int, Act]]] = {}
-        self._early_order: deque[tuple[int, str]] = deque()
-        self._done: dict[str, None] = {}
-        self._done_order: deque[tuple[int, str]] = deque()
-        self._newest = [0, 0]
+        self._closing: list[tuple[int, str]] = []
+        self._closed: dict[str, tuple[int, int]] = {}
+        self._forgetting: list[tuple[int, str]] = []
+        self._repeated: dict[str, int] = {}
+        self._early: dict[str, list[tuple[Act, int, int]]] = {}
+        self._early_times: deque[tuple[int, str]] = deque()
+        self.digests: set[str] = set()
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def exposure(self, ts_ms: int, offset: int, body: bytes | None, *, counted: bool = True) -> None:
-        """Take in a record of `exposures`."""
-        self._newest[0] = max(self._newest[0], ts_ms)
-        try:
-            exposed = _exposed(body or b"")
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            self.counts["rejected"] += counted
-            return
-        name = exposed.request_id
-        if name in self._open or (name in self._done and ts_ms + self.window_ms > self.closed_ms):
-            self.counts["duplicate_exposures"] += counted
-            return
-        if counted:
-            self.counts["exposures"] += 1
-            self._tally(exposed)
-        if ts_ms + self.window_ms <= self.closed_ms:
-            # Written before a restart, or too late to be written at all.
-            self.counts["late_exposures"] += counted
-            self._finish(name)
-            return
-        request = Request(exposed, body or b"", ts_ms, offset)
-        self._open[name] = request
-        heapq.heappush(self._order, (ts_ms, offset, name))
-        for event_ms, event_offset, act in self._early.pop(name, ()):
-            self._apply(request, event_ms, event_offset, act, counted=True)
+    @property
+    def early(self) -> int:
+        """Requests whose events came before them."""
+        return len(self._early)
 
-    def event(self, ts_ms: int, offset: int, body: bytes | None, *, counted: bool = True) -> None:
-        """Take in a record of `events`."""
-        self._newest[1] = max(self._newest[1], ts_ms)
-        try:
-            act = _act(body or b"")
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            self.counts["rejected"] += counted
-            return
-        self.counts["events"] += counted
+    def expose(self, asked: Asked, logged_ms: int, offset: int, counts: Counts) -> bool:
+        """Take an exposure; whether it is a new one."""
+        request_id, close_ms = asked.request_id, logged_ms + self._window_ms
+        request = self._open.get(request_id)
+        if request is not None:
+            counts.duplicate_exposures += 1
+            request.again_ms = max(request.again_ms, close_ms)
+            return False
+        if request_id in self._closed:
+            counts.duplicate_exposures += 1
+            first = self._closed[request_id][1]
+            self._keep(request_id, close_ms, first)
+            if close_ms > self.watermark_ms:
+                self._repeated[request_id] = first
+            return False
+        if close_ms <= self.watermark_ms:
+            counts.late_exposures += 1
+            self._keep(request_id, close_ms + self._window_ms, offset)
+            return True
+        self.digests.add(asked.model_digest)
+        request = self._open[request_id] = Request(asked, logged_ms, offset)
+        heapq.heappush(self._closing, (close_ms, request_id))
+        if request_id in self._early:
+            for act, ms, event_offset in self._early.pop(request_id):
+                self._meet(request, act, ms, event_offset, counts)
+        return True
+
+    def act(self, act: Act, ms: int, offset: int, counts: Counts) -> None:
+        """Take an event."""
         request = self._open.get(act.request_id)
         if request is not None:
-            self._apply(request, ts_ms, offset, act, counted=counted)
-        elif act.request_id in self._done:
-            self.counts["late_events"] += counted
-        elif self.replaying or ts_ms + self.slack_ms > self.closed_ms:
-            self._early.setdefault(act.request_id, []).append((ts_ms, offset, act))
-            self._early_order.append((ts_ms, act.request_id))
+            self._meet(request, act, ms, offset, counts)
+        elif act.request_id in self._closed:
+            counts.late_events += 1
+        elif not act.request_id:
+            counts.orphaned_events += 1
         else:
-            self.counts["orphaned_events"] += counted
+            self._wait(act, ms, offset, counts)
 
-    def watermark(self, now_ms: int, *, exposures_at_end: bool, events_at_end: bool) -> int:
-        """Before which no record is expected any more; `at_end`: all that the brokers have was read just now."""
-        at_end = (exposures_at_end, events_at_end)
-        reached = [now_ms if end else min(ms, now_ms) for ms, end in zip(self._newest, at_end, strict=True)]
-        return max(min(reached) - self.slack_ms, self.closed_ms)
+    def close(self, watermark_ms: int, counts: Counts, counted_from: int = 0) -> list[Request]:
+        """The requests that close by the watermark, up to which this process has read.
 
-    def close(self, watermark_ms: int) -> Iterator[Request]:
-        """Give out, in order, all requests whose window ends by then."""
-        self.closed_ms = max(self.closed_ms, watermark_ms)
-        while self._order and self._order[0][0] + self.window_ms <= watermark_ms:
-            _, _, name = heapq.heappop(self._order)
-            request = self._open.pop(name)
-            self._finish(name)
-            yield request
-        while not self.replaying and self._early_order and self._early_order[0][0] + self.slack_ms <= watermark_ms:
-            _, name = self._early_order.popleft()
-            self.counts["orphaned_events"] += len(self._early.pop(name, ()))
-        while self._done_order and self._done_order[0][0] <= watermark_ms:
-            self._done.pop(self._done_order.popleft()[1], None)
+        Events without exposure count when their offset is `counted_from` or higher.
+        """
+        self.watermark_ms = max(self.watermark_ms, watermark_ms)
+        done = []
+        while self._closing and self._closing[0][0] <= watermark_ms:
+            close_ms, request_id = heapq.heappop(self._closing)
+            request = self._open.pop(request_id)
+            done.append(request)
+            self._keep(request_id, max(close_ms + self._window_ms, request.again_ms), request.offset)
+            if request.again_ms > watermark_ms:
+                self._repeated[request_id] = request.offset
+        self._forget(watermark_ms)
+        self._give_up(watermark_ms, counts, counted_from)
+        return done
 
-    def replay(self, read: tuple[int, int]) -> tuple[int, int]:
-        """Offsets of exposures and events from which all that is open can be made again; `read` when nothing is."""
-        exposures, events = read
-        for request in self._open.values():
-            exposures = min(exposures, request.offset)
-            events = min(events, request.event_offset)
-        for held in self._early.values():
-            events = min(events, held[0][1])
-        return exposures, events
+    def replay(self, exposures: int, events: int) -> tuple[int, int]:
+        """The offsets to read again from so that all that is open comes back; at most those that come next."""
+        requests = self._open.values()
+        first = min((one.offset for one in requests), default=exposures)
+        first_event = min((one.first_event for one in requests), default=events)
+        waiting = min((one[2] for many in self._early.values() for one in many), default=events)
+        repeated = min(self._repeated.values(), default=exposures)
+        return min(first, repeated, exposures), min(first_event, waiting, events)
 
-    def _apply(self, request: Request, ts_ms: int, offset: int, act: Act, *, counted: bool) -> None:
-        if ts_ms > request.logged_ms + self.window_ms:
-            self.counts["late_events"] += counted
+    def _meet(self, request: Request, act: Act, ms: int, offset: int, counts: Counts) -> None:
+        age_ms = ms - request.logged_ms
+        if act.user_id != request.asked.user_id or age_ms < -self._slack_ms:
+            counts.orphaned_events += 1
+        elif age_ms > self._window_ms:
+            counts.late_events += 1
+        else:
+            request.take(act, offset, counts)
+
+    def _wait(self, act: Act, ms: int, offset: int, counts: Counts) -> None:
+        """Keep an event whose exposure is not there yet."""
+        waiting = self._early.setdefault(act.request_id, [])
+        if len(waiting) >= MOST_EVENTS:
+            counts.excess_events += 1
             return
-        request.event_offset = min(request.event_offset, offset)
-        mark = hash(act.event_id)
-        if mark in request.seen:
-            self.counts["duplicate_events"] += counted
-            return
-        request.seen.add(mark)
-        shown = request.shown.get(act.video_id)
-        if shown is None:
-            shown = request.shown[act.video_id] = Shown()
-        shown.take(act)
+        waiting.append((act, ms, offset))
+        self._early_times.append((ms, act.request_id))
 
-    def _finish(self, name: str) -> None:
-        """Remember for another window that a request is over: its late events are told from orphans."""
-        if name not in self._done:
-            self._done[name] = None
-            self._done_order.append((self.closed_ms + self.window_ms, name))
+    def _keep(self, request_id: str, until_ms: int, offset: int) -> None:
+        """Remember that a request is closed, so that what comes late or again is known as such."""
+        if request_id not in self._closed or until_ms > self._closed[request_id][0]:
+            self._closed[request_id] = until_ms, offset
+            heapq.heappush(self._forgetting, (until_ms, request_id))
 
-    def _tally(self, exposed: Exposed) -> None:
-        if exposed.experiment is None:
-            return
-        tally = self.tallies.setdefault(exposed.experiment, {}).setdefault(exposed.arm, ArmTally())
-        tally.requests += 1
-        tally.failed += exposed.failed
-        tally.first_ms = tally.first_ms or exposed.ts_ms
-        tally.last_ms = max(tally.last_ms, exposed.ts_ms)
+    def _forget(self, watermark_ms: int) -> None:
+        while self._forgetting and self._forgetting[0][0] <= watermark_ms:
+            until_ms, request_id = heapq.heappop(self._forgetting)
+            if request_id in self._closed and self._closed[request_id][0] == until_ms:
+                del self._closed[request_id]
+                self._repeated.pop(request_id, None)
+
+    def _give_up(self, watermark_ms: int, counts: Counts, counted_from: int) -> None:
+        """Let go of events whose exposure would have come by now."""
+        times, latest_ms = self._early_times, watermark_ms - self._slack_ms
+        while times and times[0][0] <= latest_ms:
+            _, request_id = times.popleft()
+            waiting = self._early.get(request_id)
+            if waiting is None:
+                continue
+            _, _, offset = waiting.pop(0)
+            counts.orphaned_events += offset >= counted_from
+            if not waiting:
+                del self._early[request_id]

@@ -10,6 +10,7 @@ import threading
 from typing import Any
 
 import kopf
+from kopf._core.engines.peering import Identity
 
 from monitoring.operator.api import Access
 from monitoring.operator.keeper import Traces
@@ -46,7 +47,7 @@ async def operate(access: Access, traces: Traces, ended: threading.Event) -> Non
 
     try:
         await kopf.operator(
-            identity=socket.gethostname(),  # a container has no name for its user, which kopf would ask for
+            identity=Identity(socket.gethostname()),  # a container has no name for its user, which kopf would ask for
             registry=registry,
             settings=settings,
             standalone=True,

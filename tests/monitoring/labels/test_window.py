@@ -1,202 +1,132 @@
+"""The join of one partition, by cases worked out by hand: window 1000 ms, slack 100 ms."""
+
 from __future__ import annotations
 
-import random
-from collections import Counter
-from dataclasses import dataclass, field
-
-import msgspec
-import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from interest.records import Event, Exposure, Kind
-from interest.records import engaged as truly_engaged
-from monitoring.labels.rows import Rows
-from monitoring.labels.window import Request, Window
-
-WINDOW_MS, SLACK_MS = 1000, 100
-DURATION_S = 5.0
+from interest.records import Kind, engaged
+from monitoring.labels import rows
+from monitoring.labels.intake import Act, Asked
+from monitoring.labels.request import MOST_EVENTS, Counts, Request
+from monitoring.labels.window import Join
 
 
-def exposure(
-    name: str, videos: tuple[str, ...] = ("a", "b", "c"), experiment: str | None = None, **more: object
-) -> bytes:
-    return msgspec.json.encode(
-        Exposure(
-            request_id=name, user_id="u", experiment=experiment, arm="stable", propensity=1.0, model_digest="m",
-            candidates=videos, positions=(1,) * len(videos), scores=tuple(0.1 * n for n in range(len(videos))),
-            state_offset=(0, 0), state_since=0, state_age_ms=1, ts_ms=5, **more,
-        )
+def asked(request_id: str = "r1", user_id: str = "u1") -> Asked:
+    return Asked(
+        request_id=request_id, user_id=user_id, experiment=None, arm="stable", propensity=1.0, model_digest="m",
+        candidates=("v1", "v2"), scores=(0.5, 0.25), state_age_ms=0, ts_ms=5,
     )  # fmt: skip
 
 
-def event(name: str, video: str, kind: Kind, number: int = 0, **more: object) -> bytes:
-    return msgspec.json.encode(
-        Event(event_id=f"{name}-{video}-{kind}-{number}", user_id="u", video_id=video, request_id=name, ts_ms=7,
-              kind=kind, **more)
-    )  # fmt: skip
+def act(event_id: str, kind: Kind = Kind.IMPRESSION, video_id: str = "v1", user_id: str = "u1", **more: int) -> Act:
+    return Act(event_id=event_id, user_id=user_id, video_id=video_id, request_id="r1", ts_ms=9, kind=kind, **more)
 
 
-def rows_of(requests: list[Request]) -> list[dict[str, object]]:
-    rows = Rows(WINDOW_MS, lambda _, video: DURATION_S if video != "x" else None)
-    for one in requests:
-        rows.add(one)
-    return [row for table in rows.take().values() for row in table.to_pylist()]
-
-
-def drained(window: Window, until_ms: int = 10**9) -> list[Request]:
-    return list(window.close(until_ms))
-
-
-def test_a_request_becomes_a_row_a_video_that_was_shown_when_its_window_is_over() -> None:
-    window = Window(WINDOW_MS, SLACK_MS)
-    window.exposure(0, 0, exposure("r", experiment="x", baseline=0.3, latency_ms=2.5, unknown=1))
-    window.event(10, 0, event("r", "b", Kind.IMPRESSION, position=2, randomised=True))
-    window.event(11, 1, event("r", "b", Kind.WATCH, watch_ms=4999))
-    window.event(20, 2, event("r", "c", Kind.IMPRESSION))
-    window.event(1000, 3, event("r", "c", Kind.LIKE))
-    assert drained(window, 999) == []
-    found = rows_of(drained(window, 1000))
-    assert [(row["video_id"], row["engaged"], row["watch_ms"], row["liked"]) for row in found] == [
-        ("b", False, 4999, False), ("c", True, 0, True),
-    ]  # fmt: skip
-    first = found[0]
-    assert first["score"] == pytest.approx(0.1)
-    assert (first["position"], first["randomised"], first["experiment"], first["candidates"]) == (2, True, "x", 3)
-    assert (first["baseline"], first["latency_ms"], first["unknown"], first["label_age_ms"]) == (0.3, 2.5, 1, 1000)
-    assert (first["ts_ms"], first["logged_ms"], first["shown_ms"]) == (5, 0, 7)
-
-
-def test_a_request_without_an_impression_has_one_row_that_says_so() -> None:
-    window = Window(WINDOW_MS, SLACK_MS)
-    window.exposure(0, 0, exposure("r"))
-    window.event(5, 0, event("r", "a", Kind.LIKE))
-    (row,) = rows_of(drained(window))
-    assert (row["request_id"], row["video_id"], row["engaged"]) == ("r", None, None)
-
-
-def test_late_early_double_orphaned_foreign_and_broken_records_are_counted_and_stop_nothing() -> None:
-    window = Window(WINDOW_MS, SLACK_MS)
-    window.event(0, 0, event("r", "a", Kind.IMPRESSION))
-    window.event(0, 1, event("nobody", "a", Kind.IMPRESSION))
-    window.exposure(50, 0, exposure("r"))
-    window.exposure(51, 1, exposure("r"))
-    window.exposure(52, 2, b"{no json")
-    window.event(60, 2, event("r", "a", Kind.WATCH, watch_ms=5000))
-    window.event(61, 3, event("r", "a", Kind.WATCH, watch_ms=5000))
-    window.event(62, 4, event("r", "elsewhere", Kind.IMPRESSION))
-    window.event(1051, 5, event("r", "b", Kind.IMPRESSION))
-    window.event(63, 6, None)
-    requests = drained(window, 1100)
-    window.event(1200, 7, event("r", "c", Kind.IMPRESSION))
-    window.exposure(40, 3, exposure("too late"))
-    found = {row["video_id"]: row for row in rows_of(requests)}
-    assert found.keys() == {"a", "elsewhere"}
-    assert (found["a"]["engaged"], found["elsewhere"]["score"]) == (True, None)
-    assert window.counts == Counter(
-        exposures=2, events=7, rejected=2, duplicate_exposures=1, duplicate_events=1, late_events=2, orphaned_events=1,
-        late_exposures=1,
-    )  # fmt: skip
-
-
-def test_the_watermark_waits_for_the_slower_topic_and_a_quiet_one_does_not_hold_it_up() -> None:
-    window = Window(WINDOW_MS, SLACK_MS)
-    window.exposure(5000, 0, exposure("r"))
-    assert window.watermark(9000, exposures_at_end=True, events_at_end=False) == 0
-    window.event(4000, 0, event("r", "a", Kind.IMPRESSION))
-    assert window.watermark(9000, exposures_at_end=False, events_at_end=False) == 3900
-    assert window.watermark(9000, exposures_at_end=True, events_at_end=True) == 8900
-    window.event(10**12, 1, event("r", "a", Kind.LIKE))
-    assert window.watermark(9000, exposures_at_end=False, events_at_end=False) == 4900, "a clock that is ahead"
-    list(window.close(4900))
-    assert window.watermark(1000, exposures_at_end=True, events_at_end=True) == 4900, "it never goes back"
-
-
-def test_what_an_arm_came_to_is_counted_at_once_and_not_again_on_a_replay() -> None:
-    window = Window(WINDOW_MS, SLACK_MS)
-    window.exposure(0, 0, exposure("r", experiment="x", failed=True))
-    window.exposure(0, 1, exposure("s", experiment="x"), counted=False)
-    assert {arm: (tally.requests, tally.failed) for arm, tally in window.tallies["x"].items()} == {"stable": (1, 1)}
-
-
-@dataclass
-class Log:
-    """A partition's records as the brokers hold them: (time, body) by offset."""
-
-    exposures: list[tuple[int, bytes]] = field(default_factory=list)
-    events: list[tuple[int, bytes]] = field(default_factory=list)
-
-
-def drawn(seed: int) -> Log:
-    rng = random.Random(seed)
-    log, clock = Log(), 1
-    for number in range(rng.randrange(1, 25)):
-        clock += rng.choice((0, 1, 50, 700))
-        name = f"r{number}"
-        log.exposures += [(clock, exposure(name))] * rng.choice((1, 1, 1, 2))
-        for count in range(rng.randrange(6)):
-            kind = rng.choice(list(Kind))
-            at = max(1, clock + rng.choice((-SLACK_MS // 2, 0, 10, WINDOW_MS - 1, WINDOW_MS, WINDOW_MS + 1, 3000)))
-            body = event(name, rng.choice("abcx"), kind, count, watch_ms=rng.choice((0, 4999, 5000, 18000)))
-            log.events += [(at, body)] * rng.choice((1, 1, 2))
-    log.events.sort(key=lambda one: one[0])
-    return log
-
-
-def by_hand(log: Log) -> dict[tuple[str, str | None], object]:
-    """What should come out: every exposure, once, with all events up to its window's end."""
-    found: dict[tuple[str, str | None], object] = {}
-    for at, body in log.exposures:
-        one = msgspec.json.decode(body, type=Exposure)
-        acts = [msgspec.json.decode(b, type=Event) for ts, b in log.events if ts <= at + WINDOW_MS]
-        mine = [act for act in acts if act.request_id == one.request_id]
-        shown = {act.video_id for act in mine if act.kind is Kind.IMPRESSION}
-        for video in shown:
-            feedback = [(act.kind, act.watch_ms) for act in mine if act.video_id == video]
-            found.setdefault((one.request_id, video), truly_engaged(feedback, DURATION_S if video != "x" else 18.0))
-        if not shown:
-            found.setdefault((one.request_id, None), None)
+def made(requests: list[Request], counts: Counts) -> list[dict[str, object]]:
+    table = rows.table(requests, 1000, {"v1": 3.0}.get, counts)
+    found: list[dict[str, object]] = table.to_pylist()
     return found
 
 
-@settings(max_examples=300, deadline=None)
-@given(seed=st.integers(0, 10**9))
-def test_however_reads_and_crashes_fall_the_rows_are_those_of_a_join_by_hand(seed: int) -> None:
-    """Reads of any length from both topics, commits anywhere, crashes anywhere: back to the last commit's offsets."""
-    rng, log = random.Random(seed), drawn(seed)
-    written: list[Request] = []
-    window, at = Window(WINDOW_MS, SLACK_MS), [0, 0]
-    committed = (0, (0, 0), (0, 0), 0)
-    pending: list[Request] = []
-    counts: Counter[str] = Counter()
-    for _ in range(400):
-        if rng.random() < 0.05:
-            window, at, pending = Window(WINDOW_MS, SLACK_MS, committed[0]), list(committed[1]), []
-            window.replaying = True
-        for which, topic, take in ((0, log.exposures, window.exposure), (1, log.events, window.event)):
-            for offset in range(at[which], min(len(topic), at[which] + rng.randrange(4))):
-                ts_ms, body = topic[offset]
-                take(ts_ms, offset, body, counted=offset >= committed[2][which])
-                at[which] = offset + 1
-        window.replaying = window.replaying and at[0] < committed[2][0]
-        ends = [at[0] == len(log.exposures), at[1] == len(log.events)]
-        now_ms = max([ts for ts, _ in log.exposures[: at[0]] + log.events[: at[1]]], default=0)
-        reached = window.watermark(now_ms, exposures_at_end=ends[0], events_at_end=ends[1])
-        pending += window.close(reached)
-        if rng.random() < 0.1:
-            written += pending
-            pending = []
-            counts.update(window.counts)
-            window.counts.clear()
-            read = (max(at[0], committed[2][0]), max(at[1], committed[2][1]))
-            committed = (window.closed_ms, window.replay((at[0], at[1])), read, 0)
-    for which, topic, take in ((0, log.exposures, window.exposure), (1, log.events, window.event)):
-        for offset in range(at[which], len(topic)):
-            take(*topic[offset][:1], offset, topic[offset][1], counted=offset >= committed[2][which])
-    written += pending + drained(window)
-    rows = rows_of(written)
-    assert len(rows) == len({(row["request_id"], row["video_id"]) for row in rows}), "no row twice"
-    assert {(row["request_id"], row["video_id"]): row["engaged"] for row in rows} == by_hand(log)
-    counts.update(window.counts)
-    assert counts["exposures"] + counts["duplicate_exposures"] == len(log.exposures)
-    assert counts["events"] == len(log.events)
+def test_an_event_counts_until_the_window_ends_and_not_a_millisecond_longer() -> None:
+    join, counts = Join(1000, 100), Counts()
+    join.expose(asked(), 5000, 0, counts)
+    join.act(act("a"), 6000, 0, counts)
+    join.act(act("b", Kind.LIKE), 6001, 1, counts)
+    assert counts.late_events == 1
+    assert join.close(5999, counts) == []
+    (row,) = made(join.close(6000, counts), counts)
+    assert (row["video_id"], row["liked"], row["logged_ms"], row["label_age_ms"]) == ("v1", False, 5000, 1000)
+    join.act(act("c"), 6002, 2, counts)
+    assert counts.late_events == 2, "the request is remembered for another window"
+
+
+def test_an_event_waits_for_its_exposure_until_none_can_come() -> None:
+    join, counts = Join(1000, 100), Counts()
+    join.act(act("a"), 4900, 0, counts)
+    join.close(4999, counts)
+    assert (join.early, counts.orphaned_events) == (1, 0)
+    join.expose(asked(), 5000, 0, counts)
+    assert join.early == 0
+    (row,) = made(join.close(6000, counts), counts)
+    assert row["video_id"] == "v1"
+    join = Join(1000, 100)
+    join.act(act("a"), 4900, 0, counts)
+    join.close(5000, counts)
+    assert (join.early, counts.orphaned_events) == (0, 1)
+
+
+def test_what_is_longer_than_the_slack_before_its_exposure_is_not_its_own() -> None:
+    join, counts = Join(1000, 100), Counts()
+    join.act(act("a"), 4899, 0, counts)
+    join.expose(asked(), 5000, 0, counts)
+    join.act(act("b"), 4899, 1, counts)
+    assert counts.orphaned_events == 2
+    (row,) = made(join.close(6000, counts), counts)
+    assert row["video_id"] is None
+
+
+def test_another_viewers_event_has_no_effect() -> None:
+    join, counts = Join(1000, 100), Counts()
+    join.expose(asked(), 5000, 0, counts)
+    join.act(act("a", user_id="u2"), 5001, 0, counts)
+    assert counts.orphaned_events == 1
+    (row,) = made(join.close(6000, counts), counts)
+    assert row["video_id"] is None
+
+
+def test_feedback_without_impression_makes_no_row() -> None:
+    join, counts = Join(1000, 100), Counts()
+    join.expose(asked(), 5000, 0, counts)
+    join.act(act("a", Kind.LIKE), 5001, 0, counts)
+    (row,) = made(join.close(6000, counts), counts)
+    assert row["video_id"] is None
+    assert (counts.without_impression, counts.missing_requests, counts.labelled_requests) == (1, 1, 0)
+
+
+def test_a_shown_video_that_was_no_candidate_has_no_score() -> None:
+    join, counts = Join(1000, 100), Counts()
+    join.expose(asked(), 5000, 0, counts)
+    join.act(act("a", video_id="v9", position=-3), 5001, 0, counts)
+    (row,) = made(join.close(6000, counts), counts)
+    assert (row["video_id"], row["score"], row["position"]) == ("v9", None, 1)
+    assert (counts.foreign_videos, counts.unknown_durations) == (1, 1)
+
+
+def test_one_request_takes_no_more_events_than_people_make() -> None:
+    join, counts = Join(1000, 100), Counts()
+    for number in range(MOST_EVENTS + 5):
+        join.act(act(f"early{number}"), 5000, number, counts)
+    join.expose(asked(), 5000, 0, counts)
+    join.act(act("more"), 5001, 2000, counts)
+    assert counts.excess_events == 6
+    assert join.replay(1, 2001) == (0, 0)
+
+
+def test_nothing_is_kept_of_what_is_over() -> None:
+    """Memory is that of the open window."""
+    join, counts = Join(1000, 100), Counts()
+    for number in range(1000):
+        one = asked(f"r{number}")
+        join.expose(one, 100 * number, number, counts)
+        join.close(100 * number - 100, counts)
+        assert len(join) <= 12
+        assert len(join._closed) <= 12
+    assert join.replay(1000, 0)[0] >= 988
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(list(Kind)[1:]), st.integers(0, 40_000)), max_size=6),
+    st.sampled_from([0.0005, 3.0, 17.9995, 18.0, 60.0]),
+)
+def test_engaged_is_what_the_one_definition_says(feedback: list[tuple[Kind, int]], seconds: float) -> None:
+    join, counts = Join(1000, 100), Counts()
+    join.expose(asked(), 5000, 0, counts)
+    join.act(act("shown"), 5001, 0, counts)
+    for number, (kind, watch_ms) in enumerate(feedback):
+        join.act(act(f"e{number}", kind, watch_ms=watch_ms), 5002, number, counts)
+    (row,) = rows.table(join.close(6000, counts), 1000, {"v1": seconds}.get, counts).to_pylist()
+    assert row["engaged"] == engaged(feedback, seconds)
+    assert row["watch_ms"] == max((ms for kind, ms in feedback if kind is Kind.WATCH), default=0)
+    assert row["skipped"] == any(kind is Kind.SKIP for kind, _ in feedback)
