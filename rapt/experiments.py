@@ -62,7 +62,8 @@ class LaptopWorld:
             return Candidate(address, f"the store has no model {digest[:12]}: rapt models", hopeless=True)
         if self._runs() and self._owner() != (experiment, digest):
             return Candidate(address, f"a laptop tries one candidate at a time, now that of {self._owner()[0]!r}")
-        self._note(experiment, digest)
+        if self._owner() != (experiment, digest):
+            self._note(experiment, digest)
         try:
             service.launch(process, self.settings.run_folder)
         except PortInUse as error:

@@ -70,9 +70,10 @@ class Reconciler:
 
     def look(self, now_ms: int) -> list[Kept]:
         """Decide all, make sure of all; raises WireError, after which the next look goes on."""
-        self.followed.read([one for one in self.records.all() if one.status.phase is Phase.RUNNING])
+        every = self.records.all()
+        self.followed.read([one for one in every if one.status.phase is Phase.RUNNING])
         kept: list[Kept] = []
-        for one in self.records.all():
+        for one in every:
             kept.append(Kept(experiment=one.experiment, status=self._decided(one, kept, now_ms)))
         self._allocate(kept, now_ms)
         return [self._settled(one) for one in kept]
