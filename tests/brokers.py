@@ -1,6 +1,7 @@
 """Fixtures with brokers, one of each kind a session: Tansu on SeaweedFS, and a real Kafka."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,18 +67,25 @@ def embedded_broker(
     stop(broker.service.name, broker.run_folder, grace_s=0.1)
 
 
-@pytest.fixture(scope="session")
-def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
-    """A real Kafka; topics are shared, so use names of your own. Skips where Java or Maven are missing."""
+@contextmanager
+def real_kafka(folder: Path) -> Iterator[KafkaBroker]:
+    """Inside, a Kafka in that folder runs; skips where Java or Maven are missing."""
     if reason := missing_programs():
         pytest.skip(reason)
     try:
         libs = jars()
     except KafkaMissing as error:
         pytest.skip(str(error))
-    broker = KafkaBroker(tmp_path_factory.mktemp("kafka"), libs)
+    broker = KafkaBroker(folder, libs)
     try:
         broker.prepare("a password")
         yield broker
     finally:
         broker.kill()
+
+
+@pytest.fixture(scope="session")
+def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
+    """A real Kafka; topics are shared, so use names of your own. Skips where Java or Maven are missing."""
+    with real_kafka(tmp_path_factory.mktemp("kafka")) as broker:
+        yield broker

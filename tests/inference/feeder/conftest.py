@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 import urllib3
 
+from tests.brokers import real_kafka
 from tests.inference.state.streams import without_checkpoints
-from tests.kafka_broker import KafkaBroker, KafkaMissing, jars, missing_programs
+from tests.kafka_broker import KafkaBroker
 from tests.ports import free_ports
 from wire.kafka import ALL, Admin, KafkaSettings
 from wire.objects import ObjectStore
@@ -28,19 +29,9 @@ DEADLINE_S = 60.0
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
     """A real Kafka with Rapt's topics."""
-    if reason := missing_programs():
-        pytest.skip(reason)
-    try:
-        libs = jars()
-    except KafkaMissing as error:
-        pytest.skip(str(error))
-    one = KafkaBroker(tmp_path_factory.mktemp("kafka"), libs)
-    try:
-        one.prepare("a password")
+    with real_kafka(tmp_path_factory.mktemp("kafka")) as one:
         create_topics(one.plain)
         yield one
-    finally:
-        one.kill()
 
 
 def create_topics(settings: KafkaSettings) -> None:

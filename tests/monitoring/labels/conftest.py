@@ -22,7 +22,8 @@ from kafka.admin import KafkaAdminClient
 
 from interest.records import Event, Exposure
 from monitoring.labels import segments
-from tests.kafka_broker import KafkaBroker, KafkaMissing, jars, missing_programs
+from tests.brokers import real_kafka
+from tests.kafka_broker import KafkaBroker
 from tests.monitoring.labels.stream import Row, encode, naive, rows_of
 from tests.ports import free_ports
 from wire.kafka import CONTENT, EARLIEST, EVENTS, EXPOSURES, Admin, Client, KafkaSettings, Topic, consumer, producer
@@ -41,18 +42,8 @@ SETTINGS = {
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
     """A real Kafka without topics."""
-    if reason := missing_programs():
-        pytest.skip(reason)
-    try:
-        libs = jars()
-    except KafkaMissing as error:
-        pytest.skip(str(error))
-    one = KafkaBroker(tmp_path_factory.mktemp("kafka"), libs)
-    try:
-        one.prepare("a password")
+    with real_kafka(tmp_path_factory.mktemp("kafka")) as one:
         yield one
-    finally:
-        one.kill()
 
 
 @pytest.fixture
