@@ -24,9 +24,9 @@ import numpy as np
 from benchmarks.report import Row, record
 from interest.records import FEEDBACK, Event, Exposure, Kind
 from monitoring.labels.joined import Joined
-from monitoring.labels.segments import Commit
 from monitoring.labels.settings import LabelSettings
 from wire.kafka import EVENTS, EXPOSURES, Record
+from wire.observations import Commit
 
 VIDEOS, VIEWERS, CANDIDATES, PAGE = 20_000, 100_000, 50, 5
 EVENTS_EACH = 2 * PAGE

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+FEEDBACK = pa.struct([("kind", pa.string()), ("ts_ms", pa.int64()), ("watch_ms", pa.int64()), ("position", pa.int32())])
+"""One thing that a viewer did about a video, by the clock of the event."""
+
 SCHEMA = pa.schema(
     [
         ("request_id", pa.string()),
@@ -26,6 +29,7 @@ SCHEMA = pa.schema(
         ("label_age_ms", pa.int64()),
         ("video_id", pa.string()),
         ("score", pa.float32()),
+        ("rank", pa.int32()),
         ("position", pa.int32()),
         ("randomised", pa.bool_()),
         ("engaged", pa.bool_()),
@@ -34,6 +38,7 @@ SCHEMA = pa.schema(
         ("shared", pa.bool_()),
         ("skipped", pa.bool_()),
         ("shown_ms", pa.int64()),
+        ("feedback", pa.list_(FEEDBACK)),
     ]
 )
 """One row for each (request, video) with an impression; the columns up to `label_age_ms` are the exposure's.
@@ -42,5 +47,9 @@ SCHEMA = pa.schema(
 by which windows are cut; `shown_ms` is the impression's; `label_age_ms` how old every label is when the window
 closes, the same for all rows of a joiner. A request of which nothing was shown within the window, or whose labels were
 lost, has one row with `video_id` and all after it null: that is how missing labels are counted. Labels are what the
-viewer did within the window, `engaged` by `records.engaged`.
+viewer did within the window, `engaged` by `records.engaged`; `feedback` is each thing that they did, in order, as it
+stands in their history when they are served next.
+
+`rank` is the video's place among the request's candidates by score, 1 the best, so that the chance of its being shown
+can be known: a page that is not `randomised` has the best ones.
 """

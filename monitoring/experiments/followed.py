@@ -8,9 +8,9 @@ from interest.experiments.analysis import COLUMNS, Analysis
 from interest.experiments.decision import Statistics, Status, Tally
 from interest.experiments.spec import Experiment
 from monitoring.experiments.records import Kept
-from monitoring.labels import segments
-from monitoring.labels.segments import Commit
+from wire import observations
 from wire.objects import ObjectStore
+from wire.observations import Commit
 
 
 class Followed:
@@ -24,12 +24,12 @@ class Followed:
 
     def read(self, running: Sequence[Kept], upto: int | None = None) -> None:
         """Take in all that the joiner has written since the last time, or had by commit `upto`; raises WireError."""
-        newest = segments.head(self.store) if upto is None else segments.commit(self.store, upto)
+        newest = observations.head(self.store) if upto is None else observations.commit(self.store, upto)
         if newest is None:
             return
         for one in running:
             self._begin(one, newest)
-        for commit in segments.commits(self.store, self.head, newest.seq):
+        for commit in observations.commits(self.store, self.head, newest.seq):
             self._feed(commit, list(self._analyses.values()))
             self.head = commit.seq
         self._newest, self.head = newest, newest.seq
@@ -53,7 +53,7 @@ class Followed:
         if known is not None and known.started_ms == status.started_ms:
             return
         analysis = Analysis(name, kept.experiment.spec, status.started_ms)
-        for commit in segments.commits(self.store, -1, min(self.head, newest.seq)):
+        for commit in observations.commits(self.store, -1, min(self.head, newest.seq)):
             if commit.complete_ms >= status.started_ms:
                 self._feed(commit, [analysis])
         self._analyses[name] = analysis
@@ -62,7 +62,7 @@ class Followed:
         if not analyses:
             return
         for segment in commit.segments:
-            table = segments.read(self.store, segment.key, COLUMNS)
+            table = observations.read(self.store, segment.key, COLUMNS)
             for analysis in analyses:
                 analysis.feed(table)
         for analysis in analyses:

@@ -12,13 +12,14 @@ from operator import itemgetter
 
 import msgspec
 
-from monitoring.labels import rows, segments
+from monitoring.labels import rows
 from monitoring.labels.partition import Partition
 from monitoring.labels.request import Counts, Request
-from monitoring.labels.segments import Commit, Segment
 from monitoring.labels.settings import LabelSettings
 from monitoring.labels.tallies import Tallies
+from wire import observations
 from wire.kafka import Record
+from wire.observations import Commit, Segment
 
 MOVED_MS = 1000
 """A watermark that moved less is not worth a commit."""
@@ -82,7 +83,7 @@ class Joined:
         files, made = {}, []
         for day, requests in sorted(_by_day(closed).items()):
             table = rows.table(requests, self._settings.window_ms, duration, self.counts)
-            key, data = segments.segment_key(day, seq), rows.parquet(table)
+            key, data = observations.segment_key(day, seq), rows.parquet(table)
             files[key] = data
             made.append(Segment(key=key, rows=table.num_rows, sha256=hashlib.sha256(data).hexdigest()))
         self._commit = self._as_of(now_ms, positions, seq, tuple(made))

@@ -16,11 +16,11 @@ from monitoring.labels.ledger import Ledger
 from monitoring.labels.metrics import Status
 from monitoring.labels.partition import TOPICS
 from monitoring.labels.probe import Probe
-from monitoring.labels.segments import Commit
 from monitoring.labels.settings import LabelSettings
 from monitoring.labels.source import Source
 from wire.errors import KafkaUnavailable, ObjectStoreError, UnknownTopic
 from wire.kafka import EARLIEST, UNKNOWN_LAG, Client, KafkaSettings
+from wire.observations import Commit
 
 LOG = logging.getLogger(__name__)
 IDLE_S = 0.05

@@ -12,12 +12,12 @@ from datetime import UTC, date, datetime, timedelta
 
 import msgspec
 
-from monitoring.labels import segments
 from monitoring.labels.errors import AnotherJoiner
 from monitoring.labels.joined import Prepared, day_of
-from monitoring.labels.segments import HEAD, Commit
+from wire import observations
 from wire.errors import ObjectNotFound
 from wire.objects import ObjectStore
+from wire.observations import HEAD, Commit
 
 LOG = logging.getLogger(__name__)
 SETTLE_S = 0.5
@@ -35,7 +35,7 @@ class Ledger:
     def take_over(self, window_ms: int, ended: threading.Event) -> Commit:
         """Become the writer; gives the head. Raises WireError."""
         while True:
-            found = segments.head(self._store) or Commit(seq=0, writer="", window_ms=window_ms)
+            found = observations.head(self._store) or Commit(seq=0, writer="", window_ms=window_ms)
             claim = msgspec.structs.replace(found, writer=self.writer)
             self._store.put_bytes(HEAD, msgspec.json.encode(claim))
             if ended.wait(SETTLE_S) or self._owner() == self.writer:
@@ -50,7 +50,7 @@ class Ledger:
         self._check()
         for key, data in prepared.files.items():
             self._store.put_bytes(key, data)
-        self._store.put_bytes(segments.key(commit.seq), msgspec.json.encode(commit))
+        self._store.put_bytes(observations.key(commit.seq), msgspec.json.encode(commit))
         self.refresh(commit)
 
     def refresh(self, commit: Commit) -> None:
@@ -77,4 +77,4 @@ class Ledger:
             return
         first, last = date.fromisoformat(day_of(head.complete_ms)), datetime.now(UTC).date()
         for number in range(min((last - first).days + 2, MOST_DAYS)):
-            self._store.delete(segments.segment_key(str(first + timedelta(days=number)), head.seq + 1))
+            self._store.delete(observations.segment_key(str(first + timedelta(days=number)), head.seq + 1))

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from monitoring.labels.clamp import Clamp
 from monitoring.labels.intake import Rejected, acts, asked
 from monitoring.labels.request import Counts, Request
-from monitoring.labels.segments import Place
 from monitoring.labels.settings import LabelSettings
 from monitoring.labels.tallies import Tallies
 from monitoring.labels.window import Join
 from wire.kafka import EVENTS, EXPOSURES, Record
+from wire.observations import Place
 
 LOG = logging.getLogger(__name__)
 TOPICS = (EXPOSURES, EVENTS)

@@ -7,6 +7,7 @@ from array import array
 
 import msgspec
 
+from interest.history import KIND_CODES
 from interest.records import Kind
 from monitoring.labels.intake import Act, Asked
 
@@ -47,11 +48,15 @@ class Counts(msgspec.Struct):
 
 
 class Shown:
-    """What happened to one video of a request: `seen` is the union of BITS, `watch_ms` the longest watch."""
+    """What happened to one video of a request: `seen` is the union of BITS, `watch_ms` the longest watch.
 
-    __slots__ = ("position", "randomised", "seen", "shown_ms", "watch_ms")
+    `feedback` has four numbers for each thing done: time, code of its kind, watch_ms, position.
+    """
+
+    __slots__ = ("feedback", "position", "randomised", "seen", "shown_ms", "watch_ms")
 
     def __init__(self) -> None:
+        self.feedback = array("q")
         self.seen = self.position = self.shown_ms = self.watch_ms = 0
         self.randomised = False
 
@@ -96,6 +101,10 @@ class Request:
             if not shown.seen & IMPRESSION:
                 shown.position = min(max(act.position, 1), LARGEST_POSITION)
                 shown.randomised, shown.shown_ms = act.randomised, act.ts_ms
-        elif kind is Kind.WATCH and act.watch_ms > shown.watch_ms:
-            shown.watch_ms = min(act.watch_ms, LARGEST_WATCH_MS)
+        else:
+            watch_ms = max(min(act.watch_ms, LARGEST_WATCH_MS), 0)
+            position = min(max(act.position, 1), LARGEST_POSITION)
+            shown.feedback.extend((act.ts_ms, KIND_CODES[kind], watch_ms, position))
+            if kind is Kind.WATCH and watch_ms > shown.watch_ms:
+                shown.watch_ms = watch_ms
         shown.seen |= BITS[kind]

@@ -9,9 +9,9 @@ import time
 import msgspec
 
 from monitoring.labels.joined import day_of
-from monitoring.labels.segments import PREFIX, Commit
 from wire.errors import WireError
 from wire.objects import ObjectStore
+from wire.observations import PREFIX, Commit
 
 LOG = logging.getLogger(__name__)
 EVERY_S = 3600.0

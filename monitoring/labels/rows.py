@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from interest.datasets.observations import SCHEMA
+from interest.history import KIND_CODES
 from interest.records import ENGAGED_WATCH_S, watch_threshold_ms
 from monitoring.labels.request import IMPRESSION, LIKED, SHARED, SKIPPED, WATCHED, Counts, Request, Shown
 
@@ -17,8 +19,9 @@ Duration = Callable[[str], float | None]
 LONGEST_MS = watch_threshold_ms(ENGAGED_WATCH_S)
 ASKED = ("request_id", "user_id", "experiment", "arm", "propensity", "model_digest", "ts_ms", "baseline",
          "latency_ms", "failed", "unknown", "state_age_ms")  # fmt: skip
-LABELS = ("video_id", "score", "position", "randomised", "engaged", "watch_ms", "liked", "shared", "skipped",
-          "shown_ms")  # fmt: skip
+LABELS = ("video_id", "score", "rank", "position", "randomised", "engaged", "watch_ms", "liked", "shared", "skipped",
+          "shown_ms", "feedback")  # fmt: skip
+KINDS = tuple(kind.value for kind in KIND_CODES)
 MISSING = (None,) * len(LABELS)
 
 
@@ -61,8 +64,9 @@ def _row(request: Request, video_id: str, shown: Shown, duration: Duration, coun
     seen = shown.seen
     try:
         score = request.scores[request.candidates.index(video_id)]
+        rank = 1 + int((np.frombuffer(request.scores, np.float32) > score).sum())
     except ValueError:
-        score = None
+        score = rank = None
         counts.foreign_videos += 1
     seconds = duration(video_id)
     if seconds is None:
@@ -70,8 +74,18 @@ def _row(request: Request, video_id: str, shown: Shown, duration: Duration, coun
     least_ms = LONGEST_MS if seconds is None else watch_threshold_ms(seconds)
     liked, shared = bool(seen & LIKED), bool(seen & SHARED)
     engaged = liked or shared or (bool(seen & WATCHED) and shown.watch_ms >= least_ms)
-    return (video_id, score, shown.position, shown.randomised, engaged, shown.watch_ms, liked, shared,
-            bool(seen & SKIPPED), shown.shown_ms)  # fmt: skip
+    return (video_id, score, rank, shown.position, shown.randomised, engaged, shown.watch_ms, liked, shared,
+            bool(seen & SKIPPED), shown.shown_ms, _feedback(shown))  # fmt: skip
+
+
+def _feedback(shown: Shown) -> list[dict[str, object]]:
+    """What was done about the video, by time, then by kind, so that it does not depend on the order of reading."""
+    numbers = shown.feedback
+    done = sorted(zip(numbers[::4], numbers[1::4], numbers[2::4], numbers[3::4], strict=True))
+    return [
+        {"kind": KINDS[code], "ts_ms": ts_ms, "watch_ms": watch_ms, "position": position}
+        for ts_ms, code, watch_ms, position in done
+    ]
 
 
 def _array(name: str, values: Sequence[object]) -> pa.Array:

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Mapping
 
 from monitoring.labels.intake import Asked
-from monitoring.labels.segments import ArmTally
+from wire.observations import ArmTally
 
 KEEP_MS = 7 * 86_400_000
 """How long an experiment without exposures is remembered."""

@@ -21,12 +21,11 @@ from interest.training.bundle import train_bundle
 from interest.training.settings import TrainSettings
 from monitoring.experiments.records import StoredRecords, audits
 from monitoring.experiments.replay import replay
-from monitoring.labels import segments
 from rapt import service, traffic
 from rapt.traffic import Plan, Traffic
 from tests.inference.endpoint import Endpoint, running, until
 from tests.interest.worlds import signal_features, small_world
-from wire import models
+from wire import models, observations
 from wire.kafka import producer
 from wire.objects import ObjectStore
 
@@ -115,11 +114,11 @@ def ended(endpoint: Endpoint, name: str) -> Status:
 
 def observed(store: ObjectStore, users: Set[str]) -> list[dict]:
     """All that the joiner has written of these viewers."""
-    head = segments.head(store)
+    head = observations.head(store)
     assert head is not None
     columns = ["request_id", "user_id", "video_id"]
-    written = [one.key for commit in segments.commits(store, 0, head.seq) for one in commit.segments]
-    rows = [row for key in written for row in segments.read(store, key, columns).to_pylist()]
+    written = [one.key for commit in observations.commits(store, 0, head.seq) for one in commit.segments]
+    rows = [row for key in written for row in observations.read(store, key, columns).to_pylist()]
     return [row for row in rows if row["user_id"] in users]
 
 

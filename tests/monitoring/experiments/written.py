@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 
 from interest.datasets.observations import SCHEMA
 from interest.experiments.assignment import Arm, Trial, assign
-from monitoring.labels import segments
-from monitoring.labels.segments import ArmTally, Commit, Place, Segment
+from wire import observations
 from wire.objects import ObjectStore
+from wire.observations import ArmTally, Commit, Place, Segment
 
 WINDOW_MS = 1000
 VIDEOS = 3
@@ -41,7 +41,7 @@ class Written:
         data = io.BytesIO()
         pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), data)
         body = data.getvalue()
-        key = f"{segments.PREFIX}day=1970-01-01/{self.seq:010d}.parquet"
+        key = f"{observations.PREFIX}day=1970-01-01/{self.seq:010d}.parquet"
         self.store.put_bytes(key, body)
         made = Commit(
             seq=self.seq, writer="test", window_ms=WINDOW_MS,
@@ -49,8 +49,8 @@ class Written:
             segments=(Segment(key=key, rows=len(rows), sha256=hashlib.sha256(body).hexdigest()),),
             tallies=self.tallies,
         )  # fmt: skip
-        self.store.put_bytes(segments.key(self.seq), msgspec.json.encode(made))
-        self.store.put_bytes(segments.HEAD, msgspec.json.encode(made))
+        self.store.put_bytes(observations.key(self.seq), msgspec.json.encode(made))
+        self.store.put_bytes(observations.HEAD, msgspec.json.encode(made))
 
     def _request(
         self, trials: tuple[Trial, ...], user: str, habit: float, at_ms: int, lift: float, failing: bool
@@ -73,6 +73,7 @@ class Written:
                 "unknown": 0, "state_age_ms": 1, "candidates": 50, "label_age_ms": WINDOW_MS, "video_id": f"v{place}",
                 "score": chance_of_it, "position": place + 1, "randomised": False, "engaged": bool(engaged[place]),
                 "watch_ms": 0, "liked": False, "shared": False, "skipped": False, "shown_ms": at_ms,
+                "rank": place + 1, "feedback": [],
             }
             for place in range(VIDEOS)
         ]  # fmt: skip

@@ -21,11 +21,11 @@ import urllib3
 from kafka.admin import KafkaAdminClient
 
 from interest.records import Event, Exposure
-from monitoring.labels import segments
 from tests.brokers import real_kafka
 from tests.kafka_broker import KafkaBroker
 from tests.monitoring.labels.stream import Row, encode, naive, rows_of
 from tests.ports import free_ports
+from wire import observations
 from wire.kafka import CONTENT, EARLIEST, EVENTS, EXPOSURES, Admin, Client, KafkaSettings, Topic, consumer, producer
 from wire.objects import ObjectStore
 
@@ -172,21 +172,21 @@ class JoinerProcess:
 
     def rows(self) -> list[Row]:
         """All observations that count; raises when a segment is not what its commit says."""
-        newest = segments.head(self.store)
+        newest = observations.head(self.store)
         if newest is None:
             return []
-        commits = list(segments.commits(self.store, 0, newest.seq))
+        commits = list(observations.commits(self.store, 0, newest.seq))
         assert [one.seq for one in commits] == list(range(1, newest.seq + 1))
-        return rows_of(segments.read(self.store, one.key) for commit in commits for one in commit.segments)
+        return rows_of(observations.read(self.store, one.key) for commit in commits for one in commit.segments)
 
     def seq(self) -> int:
         """The head's number, 0 before there is one."""
-        newest = segments.head(self.store)
+        newest = observations.head(self.store)
         return newest.seq if newest else 0
 
     def has(self, rows: list[Row]) -> bool:
         """Whether as many are written."""
-        newest = segments.head(self.store)
+        newest = observations.head(self.store)
         return newest is not None and newest.counters.get("rows", 0) >= len(rows)
 
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 
-from interest.records import Event, Exposure, Kind, engaged
+from interest.records import FEEDBACK, Event, Exposure, Kind, engaged
 from wire.kafka import EVENTS, EXPOSURES, Record, partition_of
 
 BEGIN_MS = 1_700_000_000_000
@@ -94,19 +95,39 @@ def _rows(ms: int, one: Exposure, acts: Sequence[Event], window_ms: int, duratio
         if not shown:
             continue
         scores = dict(zip(reversed(one.candidates), reversed(one.scores), strict=True))
+        better = sorted(np.float32(one.scores), reverse=True)
+        done = [act for act in its if act.kind is not Kind.IMPRESSION]
+        done.sort(key=lambda act: (act.ts_ms, FEEDBACK.index(act.kind), act.watch_ms, act.position))
         kinds = {act.kind for act in its}
         feedback = [(act.kind, act.watch_ms) for act in its if act.kind is not Kind.IMPRESSION]
         rows.append(
             about
             | {
-                "video_id": video_id, "score": scores.get(video_id), "position": shown[0].position,
+                "video_id": video_id, "score": scores.get(video_id),
+                "rank": 1 + better.index(np.float32(scores[video_id])) if video_id in scores else None,
+                "position": shown[0].position,
                 "randomised": shown[0].randomised, "engaged": engaged(feedback, durations.get(video_id, 18.0)),
                 "watch_ms": max((act.watch_ms for act in its if act.kind is Kind.WATCH), default=0),
                 "liked": Kind.LIKE in kinds, "shared": Kind.SHARE in kinds, "skipped": Kind.SKIP in kinds,
-                "shown_ms": shown[0].ts_ms,
+                "shown_ms": shown[0].ts_ms, "feedback": [
+                    {"kind": act.kind.value, "ts_ms": act.ts_ms, "watch_ms": act.watch_ms, "position": act.position}
+                    for act in done
+                ],
             }
         )  # fmt: skip
-    nothing = ("video_id", "score", "position", "randomised", "engaged", "watch_ms", "liked", "shared", "skipped")
+    nothing = (
+        "video_id",
+        "score",
+        "rank",
+        "feedback",
+        "position",
+        "randomised",
+        "engaged",
+        "watch_ms",
+        "liked",
+        "shared",
+        "skipped",
+    )
     return rows or [about | dict.fromkeys((*nothing, "shown_ms"))]
 
 

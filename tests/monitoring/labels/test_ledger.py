@@ -15,13 +15,13 @@ import pytest
 
 from interest.bundle import REQUIRED, CatalogueTable, seal, write_catalogue
 from interest.errors import InvalidBundle
-from monitoring.labels import segments
 from monitoring.labels.durations import catalogue_durations
 from monitoring.labels.errors import AnotherJoiner
 from monitoring.labels.ledger import Ledger
 from monitoring.labels.retention import DAY_MS, expire
 from tests.monitoring.labels.stream import BEGIN_MS, Streams, event, exposure, naive, rows_of
 from tests.monitoring.labels.test_replay import DURATIONS, LAST_MS, SETTINGS, SLACK_MS, WINDOW_MS, Run
+from wire import observations
 from wire.errors import ObjectNotFound
 from wire.kafka import EVENTS, EXPOSURES
 from wire.objects import ObjectStore
@@ -46,11 +46,11 @@ def streams() -> Streams:
 
 
 def objects(store: ObjectStore) -> dict[str, bytes]:
-    return {key: store.get_bytes(key) for key in store.list(segments.PREFIX)}
+    return {key: store.get_bytes(key) for key in store.list(observations.PREFIX)}
 
 
 def put_back(store: ObjectStore, wanted: dict[str, bytes]) -> None:
-    for key in list(store.list(segments.PREFIX)):
+    for key in list(store.list(observations.PREFIX)):
         store.delete(key)
     for key, data in wanted.items():
         store.put_bytes(key, data)
@@ -75,13 +75,13 @@ def written(store: ObjectStore, made: Streams, steps: list[int]) -> list[dict[st
 
 
 def rows(store: ObjectStore) -> list[dict[str, object]]:
-    newest = segments.head(store)
+    newest = observations.head(store)
     assert newest is not None
     tables = []
-    for commit in segments.commits(store, 0, newest.seq):
+    for commit in observations.commits(store, 0, newest.seq):
         for one in commit.segments:
             assert hashlib.sha256(store.get_bytes(one.key)).hexdigest() == one.sha256
-            tables.append(segments.read(store, one.key))
+            tables.append(observations.read(store, one.key))
     return rows_of(tables)
 
 
@@ -107,11 +107,11 @@ def test_a_segment_of_an_interrupted_commit_does_not_stay(store: ObjectStore) ->
     made = streams()
     states = written(store, made, [5])
     put_back(store, states[1])
-    seq = segments.head(store).seq  # type: ignore[union-attr]
+    seq = observations.head(store).seq  # type: ignore[union-attr]
     day = next(key for key in states[1] if "day=" in key).split("day=")[1][:10]
-    store.put_bytes(segments.segment_key(day, seq + 1), b"half")
+    store.put_bytes(observations.segment_key(day, seq + 1), b"half")
     Ledger(store).take_over(WINDOW_MS, NOT_ENDED)
-    assert segments.segment_key(day, seq + 1) not in objects(store)
+    assert observations.segment_key(day, seq + 1) not in objects(store)
 
 
 def test_the_newer_writer_goes_on_and_the_older_is_told(store: ObjectStore) -> None:
@@ -123,22 +123,22 @@ def test_the_newer_writer_goes_on_and_the_older_is_told(store: ObjectStore) -> N
     with pytest.raises(AnotherJoiner, match=f"is {new.writer}'s now"):
         old.refresh(first)
     new.refresh(second)
-    store.delete(segments.HEAD)
+    store.delete(observations.HEAD)
     with pytest.raises(AnotherJoiner, match="nobody"):
         new.refresh(second)
 
 
 def test_readers_see_commits_in_order_up_to_the_head_and_columns_that_they_ask_for(store: ObjectStore) -> None:
-    assert segments.head(store) is None
+    assert observations.head(store) is None
     written(store, streams(), [5, 3])
-    newest = segments.head(store)
+    newest = observations.head(store)
     assert newest is not None
-    found = list(segments.commits(store, 1, newest.seq))
+    found = list(observations.commits(store, 1, newest.seq))
     assert [one.seq for one in found] == list(range(2, newest.seq + 1))
-    assert segments.read(store, found[0].segments[0].key, ["engaged", "arm"]).column_names == ["engaged", "arm"]
+    assert observations.read(store, found[0].segments[0].key, ["engaged", "arm"]).column_names == ["engaged", "arm"]
     assert sum(one.rows for commit in found for one in commit.segments) < newest.counters["rows"] == 12
     with pytest.raises(ObjectNotFound):
-        segments.commit(store, newest.seq + 1)
+        observations.commit(store, newest.seq + 1)
 
 
 def test_old_days_and_commits_are_deleted_and_the_head_stays(store: ObjectStore) -> None:
@@ -150,15 +150,15 @@ def test_old_days_and_commits_are_deleted_and_the_head_stays(store: ObjectStore)
     assert expire(store, 1.0, day_ms + 2 * DAY_MS + 1) > 0
     left = objects(store)
     assert {key.split("/")[1] for key in left if "day=" in key} == {"day=2023-11-15"}
-    assert segments.HEAD in left
+    assert observations.HEAD in left
     assert sum("commits/" in key for key in left) == sum("commits/" in key for key in kept), "they are from later"
     expire(store, 1.0, LAST_MS + 3 * DAY_MS)
-    assert list(objects(store)) == [segments.HEAD]
+    assert list(objects(store)) == [observations.HEAD]
 
 
 def test_a_joiner_of_another_window_takes_over_the_head(store: ObjectStore) -> None:
     written(store, streams(), [5])
-    before = segments.head(store)
+    before = observations.head(store)
     claim = Ledger(store).take_over(2 * WINDOW_MS, NOT_ENDED)
     assert before is not None
     assert claim == msgspec.structs.replace(before, writer=claim.writer)

@@ -9,11 +9,11 @@ from monitoring.labels import intake
 from monitoring.labels.clamp import Clamp
 from monitoring.labels.errors import InvalidLabelSettings
 from monitoring.labels.joined import Joined, day_of
-from monitoring.labels.segments import Commit
 from monitoring.labels.settings import LabelSettings
 from monitoring.labels.tallies import KEEP_MS, Tallies
 from tests.monitoring.labels.stream import BEGIN_MS, Streams, encode, event, exposure
 from wire.kafka import EVENTS, EXPOSURES, Record
+from wire.observations import Commit
 
 
 def record(value: bytes | None, key: bytes | None = b"u1", offset: int = 0, ts_ms: int = BEGIN_MS) -> Record:

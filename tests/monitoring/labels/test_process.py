@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from interest.records import Event, Exposure, Kind
-from monitoring.labels import segments
 from rapt.credentials import credentials
 from rapt.service import find, start, stop
 from tests.brokers import EmbeddedBroker
@@ -21,6 +20,7 @@ from tests.conftest import start_store
 from tests.kafka_broker import KafkaBroker
 from tests.monitoring.labels.conftest import SLACK_S, WINDOW_S, Start, make_topics, send, until, wanted
 from tests.monitoring.labels.stream import encode, event, exposure
+from wire import observations
 from wire.kafka import EVENTS, EXPOSURES, Admin, Client, KafkaSettings, Topic, producer
 
 pytestmark = pytest.mark.slow
@@ -127,7 +127,7 @@ def test_killed_again_and_again_it_loses_and_doubles_nothing(fresh: KafkaSetting
     rows = wanted(fresh)
     until(lambda: one.has(rows), "all rows are written")
     assert one.rows() == rows
-    newest = segments.head(one.store)
+    newest = observations.head(one.store)
     assert newest is not None
     assert newest.counters["rows"] == len(rows)
     assert newest.tallies["trial"]["stable"].requests == newest.counters["exposures"] == sent()
@@ -213,7 +213,7 @@ def test_ended_it_writes_what_is_closed_at_once(fresh: KafkaSettings, joiner: St
     assert one.end() == 0
     assert time.monotonic() - began < 5
     assert one.rows() == rows
-    newest = segments.head(one.store)
+    newest = observations.head(one.store)
     assert newest is not None
     assert newest.tallies["trial"]["stable"].requests == 1
 
@@ -223,9 +223,9 @@ def test_tallies_are_told_long_before_the_window_closes(fresh: KafkaSettings, jo
     one.start()
     send(fresh, exposure("r1", experiment="trial", arm="candidate", failed=True, unknown=2, latency_ms=3.0))
     began = time.monotonic()
-    until(lambda: "trial" in getattr(segments.head(one.store), "tallies", {}), "the tally is in the head")
+    until(lambda: "trial" in getattr(observations.head(one.store), "tallies", {}), "the tally is in the head")
     assert time.monotonic() - began < 3
-    newest = segments.head(one.store)
+    newest = observations.head(one.store)
     assert newest is not None
     tally = newest.tallies["trial"]["candidate"]
     assert (tally.requests, tally.failed, tally.unknown, tally.candidates) == (1, 1, 2, 3)

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from interest.records import Event, Exposure, Kind
 from monitoring.labels.joined import Joined
-from monitoring.labels.segments import Commit
 from monitoring.labels.settings import LabelSettings
 from tests.monitoring.labels.stream import BEGIN_MS, Streams, event, exposure, naive, rows_of
 from wire.kafka import EVENTS, EXPOSURES
+from wire.observations import Commit
 
 WINDOW_MS, SLACK_MS = 1000, 400
 SETTINGS = LabelSettings(window_ms=WINDOW_MS, slack_ms=SLACK_MS)
