@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
 from interest.errors import InvalidBundle
@@ -64,6 +64,13 @@ class Bundle:
         if len(ids) != len(arrays["content"]):
             raise InvalidBundle(f"{self.folder.name}: {len(ids)} video ids for {len(arrays['content'])} embeddings")
         return CatalogueTable(ids, arrays["content"], arrays["duration_s"], arrays["missing"])
+
+    def examination(self, position: NDArray[np.integer]) -> NDArray[np.float64]:
+        """How much less a video is looked at in a position than in the first: e(position) of the model, 1 at 1."""
+        with safe_open(self.folder / "weights.safetensors", "np") as weights:
+            first, second = np.log1p(np.exp(weights.get_tensor("fusion.look").astype(np.float64)))
+        place = np.maximum(position, 1).astype(np.float64)
+        return np.asarray(np.exp(-(first * np.log(place) + second * (1.0 - 1.0 / place))))
 
     def viewers(self) -> ViewerTable:
         """The viewers' embeddings as of training."""

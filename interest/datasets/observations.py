@@ -30,6 +30,7 @@ SCHEMA = pa.schema(
         ("video_id", pa.string()),
         ("score", pa.float32()),
         ("rank", pa.int32()),
+        ("scored_position", pa.int32()),
         ("position", pa.int32()),
         ("randomised", pa.bool_()),
         ("engaged", pa.bool_()),
@@ -51,5 +52,6 @@ viewer did within the window, `engaged` by `records.engaged`; `feedback` is each
 stands in their history when they are served next.
 
 `rank` is the video's place among the request's candidates by score, 1 the best, so that the chance of its being shown
-can be known: a page that is not `randomised` has the best ones.
+can be known: a page that is not `randomised` has the best ones. `score` is the chance at `scored_position`, mostly 1,
+and `position` where the video was shown.
 """

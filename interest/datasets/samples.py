@@ -31,6 +31,7 @@ TRUTH = "truth.safetensors"
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
+Floats = NDArray[np.float32]
 
 
 class Split(IntEnum):
@@ -46,7 +47,8 @@ class Targets:
     """One row an impression, grouped by viewer, by time within: what was shown and what came of it.
 
     `visible`: how many of the viewer's feedback events are strictly earlier. `cold_video`: the video has
-    no impression in training; `cold_viewer`: the viewer has none. `event`: row in the events table.
+    no impression in training; `cold_viewer`: the viewer has none. `event`: row in the events table. `weight`: how much
+    it counts in training, 1 but where the log says otherwise (`observed`).
     """
 
     viewer: Ints
@@ -60,6 +62,7 @@ class Targets:
     cold_video: Bools
     cold_viewer: Bools
     event: Ints
+    weight: Floats
 
     def __len__(self) -> int:
         return len(self.video)
@@ -97,6 +100,7 @@ class Dataset:
         """Read what `write` wrote."""
         arrays = load_file(folder / "samples.safetensors")
         index = json.loads((folder / "index.json").read_text())
+        arrays.setdefault("targets.weight", np.ones(len(arrays["targets.video"]), np.float32))
         return Dataset(
             users=tuple(index["users"]),
             videos=tuple(index["videos"]),
@@ -148,6 +152,7 @@ def build(catalog: Catalog, events: pa.Table, *, label_window_s: float = LABEL_W
             cold_video=~np.isin(table.video[shown], table.video[shown][trained]),
             cold_viewer=~np.isin(table.viewer[shown], table.viewer[shown][trained]),
             event=shown,
+            weight=np.ones(len(shown), np.float32),
         ),
     )
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
-from interest.bundle import CatalogueTable, ViewerTable, write_catalogue, write_viewers
+from interest.bundle import Bundle, CatalogueTable, ViewerTable, write_catalogue, write_viewers
 from interest.datasets.samples import Dataset
 from interest.export import export_graphs
 from interest.models.content_model import ContentEncoders
@@ -56,6 +56,11 @@ def train_bundle(
     fusion = train_fusion(dataset, content, settings, stage("fusion", settings.epochs))
     _write(folder, dataset, features, encoders, fusion, content)
     write_viewers(folder, ViewerTable(dataset.users, log.taste.numpy(), log.bias.numpy()))
+    return _about(features, settings, fusion)
+
+
+def _about(features: FeatureArrays, settings: TrainSettings, fusion: FusionPredictor) -> dict[str, Any]:
+    """What the manifest says of a training."""
     return {
         "terms": TERMS,
         "fusion": settings.fusion.to_dict(),
@@ -63,6 +68,33 @@ def train_bundle(
         "calibration": dict(zip(("scale", "shift"), fusion.calibration.tolist(), strict=True)),
         "features": {name: list(getattr(features, name).shape[1:]) for name in ("frames", "mfcc", "text")},
     }
+
+
+def tune_bundle(
+    dataset: Dataset,
+    features: FeatureArrays,
+    base: Bundle,
+    settings: TrainSettings,
+    folder: Path,
+    *,
+    checkpoints: Path | None = None,
+    report: Reporter | None = None,
+) -> dict[str, Any]:
+    """As `train_bundle`, but the fusion goes on from `base`'s weights and the encoders stay as they are.
+
+    The encoders, and the viewers' vectors, are what a log of months has taught; days of observations teach what has
+    changed. `dataset` counts its targets by their weights.
+    """
+    _be_deterministic(settings)
+    tell = report or _silent
+    encoders, start = load_modules(load_file(base.folder / "weights.safetensors"), dict(base.manifest))
+    embeddings = encode(encoders, features, np.arange(len(features)))
+    content = Content.of(dataset, embeddings, features.present)
+    stage = Stage("fusion", settings.seed, settings.epochs, settings.patience, checkpoints, tell("fusion", "batches"))
+    fusion = train_fusion(dataset, content, settings, stage, start)
+    _write(folder, dataset, features, encoders, fusion, content)
+    write_viewers(folder, base.viewers())
+    return {**_about(features, settings, fusion), "fusion": base.manifest["fusion"], "base": base.digest}
 
 
 def load_modules(arrays: dict[str, torch.Tensor], manifest: dict[str, Any]) -> tuple[ContentEncoders, FusionPredictor]:

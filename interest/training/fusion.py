@@ -32,7 +32,10 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class _Stretches:
-    """B stretches of viewers' feedback, each with its targets, padded to N: `weight` 0 marks padding."""
+    """B stretches of viewers' feedback, each with its targets, padded to N; `real` is where no padding is.
+
+    `counts` is how much each target counts.
+    """
 
     histories: Histories
     visible: Tensor
@@ -40,7 +43,8 @@ class _Stretches:
     video: Tensor
     position: Tensor
     engaged: Tensor
-    weight: Tensor
+    counts: Tensor
+    real: Tensor
 
 
 @dataclass(frozen=True)
@@ -60,14 +64,24 @@ class Content:
         )
 
 
-def train_fusion(dataset: Dataset, content: Content, settings: TrainSettings, stage: Stage) -> FusionPredictor:
-    """The calibrated fusion predictor, at its best validated weights."""
+def train_fusion(
+    dataset: Dataset,
+    content: Content,
+    settings: TrainSettings,
+    stage: Stage,
+    start: FusionPredictor | None = None,
+) -> FusionPredictor:
+    """The calibrated fusion predictor, at its best validated weights; with `start` that one, trained on."""
     if not len(dataset.rows(Split.VALIDATION)):
         raise NotEnoughData("no impression falls into the validation tenth of the time; the log is too short")
     torch.manual_seed(settings.seed)
-    model = FusionPredictor(settings.fusion)
-    trained = np.unique(dataset.targets.video[dataset.rows(Split.TRAIN)])
-    _standardise(model, content, trained)
+    if start is None:
+        model = FusionPredictor(settings.fusion)
+        _standardise(model, content, np.unique(dataset.targets.video[dataset.rows(Split.TRAIN)]))
+    else:
+        model = start
+        model.calibration.copy_(torch.tensor([1.0, 0.0]))
+    weighted = bool((dataset.targets.weight != 1.0).any())
     targets = _TrainTargets(dataset)
     chosen = some_viewers(dataset, dataset.rows(Split.VALIDATION), VALIDATION_TARGETS)
 
@@ -78,11 +92,13 @@ def train_fusion(dataset: Dataset, content: Content, settings: TrainSettings, st
     def loss(viewers: Ints) -> Tensor:
         stretches = targets.stretches(viewers)
         scores = _score(model, content, stretches)
-        log_chance = (scores.log_look + torch.nn.functional.logsigmoid(scores.logit))[stretches.weight]
-        return binary_loss(log_chance, stretches.engaged[stretches.weight])
+        log_chance = (scores.log_look + torch.nn.functional.logsigmoid(scores.logit))[stretches.real]
+        counts = stretches.counts[stretches.real] if weighted else None
+        return binary_loss(log_chance, stretches.engaged[stretches.real], counts)
 
     def validate() -> float:
-        return _loss(*logits(model, dataset, content, chosen), dataset.targets.engaged[chosen])
+        counts = dataset.targets.weight[chosen] if weighted else None
+        return _loss(*logits(model, dataset, content, chosen), dataset.targets.engaged[chosen], counts)
 
     optimizer = torch.optim.AdamW(decay_groups(model, settings.weight_decay), lr=settings.rate, betas=(0.9, 0.98))
     fit(stage, model, optimizer, batches, loss, validate)
@@ -187,7 +203,8 @@ class _TrainTargets:
             video=torch.from_numpy(columns.video[flat]),
             position=torch.from_numpy(columns.position[flat]),
             engaged=torch.from_numpy(columns.engaged[flat]).float(),
-            weight=torch.from_numpy(real),
+            counts=torch.from_numpy(columns.weight[flat]),
+            real=torch.from_numpy(real),
         )
 
 
@@ -214,9 +231,15 @@ def _standardise(model: FusionPredictor, content: Content, rows: Ints) -> None:
     model.embedding_spread.copy_(embeddings.std(0, unbiased=False).clamp(min=1e-3))
 
 
-def _loss(logit: NDArray[np.float64], look: NDArray[np.float64], engaged: NDArray[np.bool_]) -> float:
+def _loss(
+    logit: NDArray[np.float64],
+    look: NDArray[np.float64],
+    engaged: NDArray[np.bool_],
+    counts: NDArray[np.float32] | None,
+) -> float:
     log_chance = torch.from_numpy(look) + torch.nn.functional.logsigmoid(torch.from_numpy(logit))
-    return binary_loss(log_chance, torch.from_numpy(engaged).double()).item()
+    weight = None if counts is None else torch.from_numpy(counts).double()
+    return binary_loss(log_chance, torch.from_numpy(engaged).double(), weight).item()
 
 
 def some_viewers(dataset: Dataset, rows: Ints, most: int) -> Ints:

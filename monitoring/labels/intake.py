@@ -39,7 +39,7 @@ class Act(msgspec.Struct, gc=False):
 
 
 class Asked(msgspec.Struct, gc=False):
-    """What is needed of an `Exposure`; `candidates` and `scores` are of equal length."""
+    """What is needed of an `Exposure`; `candidates`, `scores` and `positions` are of equal length."""
 
     request_id: Id
     user_id: Id
@@ -49,6 +49,7 @@ class Asked(msgspec.Struct, gc=False):
     model_digest: Name
     candidates: tuple[str, ...]
     scores: tuple[float, ...]
+    positions: tuple[Annotated[int, Meta(ge=1, le=2**31 - 1)], ...]
     state_age_ms: Annotated[int, Meta(ge=-LARGEST, le=LARGEST)]
     ts_ms: Moment
     baseline: float | None = None
@@ -118,6 +119,8 @@ def _act_fault(record: Record, act: Act) -> str:
 
 
 def _asked_fault(_: Record, asked: Asked) -> str:
+    if len(asked.candidates) != len(asked.positions):
+        return f"{len(asked.candidates)} candidates have {len(asked.positions)} positions"
     if len(asked.candidates) != len(asked.scores):
         return f"{len(asked.candidates)} candidates have {len(asked.scores)} scores"
     return ""

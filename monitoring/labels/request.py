@@ -65,15 +65,18 @@ class Request:
     """An exposure and what is known of its outcome.
 
     `again_ms` is when the last repetition of it would close, 0 without any; `first_event` the lowest offset of what it
-    took, `ids` the hashes of the events' ids.
+    took, `ids` the hashes of the events' ids. `positions` has one number where all are the same, as they mostly are.
     """
 
-    __slots__ = ("again_ms", "asked", "candidates", "first_event", "ids", "logged_ms", "offset", "scores", "shown")
+    __slots__ = ("again_ms", "asked", "candidates", "first_event", "ids", "logged_ms", "offset", "positions",
+                 "scores", "shown")  # fmt: skip
 
     def __init__(self, asked: Asked, logged_ms: int, offset: int) -> None:
         self.candidates = tuple(map(sys.intern, asked.candidates))
         self.scores = array("f", asked.scores)
-        asked.candidates = asked.scores = ()
+        several = len(set(asked.positions)) > 1
+        self.positions = array("i", asked.positions if several else asked.positions[:1])
+        asked.candidates = asked.scores = asked.positions = ()
         asked.model_digest, asked.arm = sys.intern(asked.model_digest), sys.intern(asked.arm)
         self.asked, self.logged_ms, self.offset = asked, logged_ms, offset
         self.again_ms = 0

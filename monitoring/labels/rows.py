@@ -19,8 +19,8 @@ Duration = Callable[[str], float | None]
 LONGEST_MS = watch_threshold_ms(ENGAGED_WATCH_S)
 ASKED = ("request_id", "user_id", "experiment", "arm", "propensity", "model_digest", "ts_ms", "baseline",
          "latency_ms", "failed", "unknown", "state_age_ms")  # fmt: skip
-LABELS = ("video_id", "score", "rank", "position", "randomised", "engaged", "watch_ms", "liked", "shared", "skipped",
-          "shown_ms", "feedback")  # fmt: skip
+LABELS = ("video_id", "score", "rank", "scored_position", "position", "randomised", "engaged", "watch_ms", "liked",
+          "shared", "skipped", "shown_ms", "feedback")  # fmt: skip
 KINDS = tuple(kind.value for kind in KIND_CODES)
 MISSING = (None,) * len(LABELS)
 
@@ -62,11 +62,13 @@ def parquet(rows: pa.Table) -> bytes:
 
 def _row(request: Request, video_id: str, shown: Shown, duration: Duration, counts: Counts) -> tuple[object, ...]:
     seen = shown.seen
-    try:
-        score = request.scores[request.candidates.index(video_id)]
+    scored: tuple[float | None, int | None, int | None] = (None, None, None)
+    if video_id in request.candidates:
+        at = request.candidates.index(video_id)
+        score = request.scores[at]
         rank = 1 + int((np.frombuffer(request.scores, np.float32) > score).sum())
-    except ValueError:
-        score = rank = None
+        scored = (score, rank, request.positions[min(at, len(request.positions) - 1)])
+    else:
         counts.foreign_videos += 1
     seconds = duration(video_id)
     if seconds is None:
@@ -74,7 +76,7 @@ def _row(request: Request, video_id: str, shown: Shown, duration: Duration, coun
     least_ms = LONGEST_MS if seconds is None else watch_threshold_ms(seconds)
     liked, shared = bool(seen & LIKED), bool(seen & SHARED)
     engaged = liked or shared or (bool(seen & WATCHED) and shown.watch_ms >= least_ms)
-    return (video_id, score, rank, shown.position, shown.randomised, engaged, shown.watch_ms, liked, shared,
+    return (video_id, *scored, shown.position, shown.randomised, engaged, shown.watch_ms, liked, shared,
             bool(seen & SKIPPED), shown.shown_ms, _feedback(shown))  # fmt: skip
 
 

@@ -73,7 +73,7 @@ class Written:
                 "unknown": 0, "state_age_ms": 1, "candidates": 50, "label_age_ms": WINDOW_MS, "video_id": f"v{place}",
                 "score": chance_of_it, "position": place + 1, "randomised": False, "engaged": bool(engaged[place]),
                 "watch_ms": 0, "liked": False, "shared": False, "skipped": False, "shown_ms": at_ms,
-                "rank": place + 1, "feedback": [],
+                "rank": place + 1, "scored_position": 1, "feedback": [],
             }
             for place in range(VIDEOS)
         ]  # fmt: skip

@@ -95,6 +95,7 @@ def _rows(ms: int, one: Exposure, acts: Sequence[Event], window_ms: int, duratio
         if not shown:
             continue
         scores = dict(zip(reversed(one.candidates), reversed(one.scores), strict=True))
+        positions = dict(zip(reversed(one.candidates), reversed(one.positions), strict=True))
         better = sorted(np.float32(one.scores), reverse=True)
         done = [act for act in its if act.kind is not Kind.IMPRESSION]
         done.sort(key=lambda act: (act.ts_ms, FEEDBACK.index(act.kind), act.watch_ms, act.position))
@@ -105,7 +106,7 @@ def _rows(ms: int, one: Exposure, acts: Sequence[Event], window_ms: int, duratio
             | {
                 "video_id": video_id, "score": scores.get(video_id),
                 "rank": 1 + better.index(np.float32(scores[video_id])) if video_id in scores else None,
-                "position": shown[0].position,
+                "scored_position": positions.get(video_id), "position": shown[0].position,
                 "randomised": shown[0].randomised, "engaged": engaged(feedback, durations.get(video_id, 18.0)),
                 "watch_ms": max((act.watch_ms for act in its if act.kind is Kind.WATCH), default=0),
                 "liked": Kind.LIKE in kinds, "shared": Kind.SHARE in kinds, "skipped": Kind.SKIP in kinds,
@@ -115,20 +116,9 @@ def _rows(ms: int, one: Exposure, acts: Sequence[Event], window_ms: int, duratio
                 ],
             }
         )  # fmt: skip
-    nothing = (
-        "video_id",
-        "score",
-        "rank",
-        "feedback",
-        "position",
-        "randomised",
-        "engaged",
-        "watch_ms",
-        "liked",
-        "shared",
-        "skipped",
-    )
-    return rows or [about | dict.fromkeys((*nothing, "shown_ms"))]
+    nothing = ("video_id", "score", "rank", "scored_position", "position", "randomised", "engaged", "watch_ms", "liked",
+               "shared", "skipped", "shown_ms", "feedback")  # fmt: skip
+    return rows or [about | dict.fromkeys(nothing)]
 
 
 def in_order(rows: Iterable[Row]) -> list[Row]:

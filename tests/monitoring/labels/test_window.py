@@ -15,7 +15,7 @@ from monitoring.labels.window import Join
 def asked(request_id: str = "r1", user_id: str = "u1") -> Asked:
     return Asked(
         request_id=request_id, user_id=user_id, experiment=None, arm="stable", propensity=1.0, model_digest="m",
-        candidates=("v1", "v2"), scores=(0.5, 0.25), state_age_ms=0, ts_ms=5,
+        candidates=("v1", "v2"), scores=(0.5, 0.25), positions=(1, 1), state_age_ms=0, ts_ms=5,
     )  # fmt: skip
 
 
