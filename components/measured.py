@@ -17,9 +17,10 @@ def run_measured(
     inputs: Mapping[str, str],
     outputs: Mapping[str, str],
     params: Mapping[str, Any],
+    fresh: bool = False,
 ) -> dict[str, Any]:
     """`run_step`, with the numbers of its result's "metrics" logged; returns what it returned."""
-    result = run_step(name, inputs=inputs, outputs=outputs, params=params)
+    result = run_step(name, inputs=inputs, outputs=outputs, params=params, fresh=fresh)
     for figure, value in result["metrics"].items():
         if isinstance(value, int | float):
             metrics.log_metric(figure, float(value))

@@ -39,13 +39,15 @@ def run_step(
     outputs: Mapping[str, str],
     params: Mapping[str, Any],
     contents: Mapping[str, str] | None = None,
+    fresh: bool = False,
 ) -> dict[str, Any]:
     """Run `components.<name>.step.run`, or bring back what it made of the same inputs, parameters and code.
 
     `inputs` and `outputs` map the argument names of `run` to paths; returns what `run` returned. `contents`
     are digests of what `params` only name: part of the key, not passed to `run`; those of `s3://` addresses
-    are found here. Heavy modules are imported only when the step really runs. Raises InputMissing,
-    OutputMissing and DiskFull besides what `run` raises.
+    are found here. `fresh`: what it makes depends on more than that, such as the time, and is never brought back. Heavy
+    modules are imported only when the step really runs. Raises InputMissing, OutputMissing and DiskFull besides what
+    `run` raises.
     """
     journal = Journal.of(name)
     journal.started()
@@ -57,11 +59,12 @@ def run_step(
         known = {**(contents or {}), **_versions(store, params)}
         key = _digest({"step": name, "code": code, "inputs": digests, "params": dict(params), **known})
         targets = {argument: Path(path) for argument, path in outputs.items()}
-        result = None if os.environ.get(NO_CACHE) else _restore(store, key, targets)
+        result = None if fresh or os.environ.get(NO_CACHE) else _restore(store, key, targets)
         cached = result is not None
         if result is None:
             result = _run(name, code, key, {k: Path(v) for k, v in inputs.items()}, targets, params)
-            _keep(store, key, targets, result)
+            if not fresh:
+                _keep(store, key, targets, result)
             shutil.rmtree(scratch_of(key), ignore_errors=True)
     except BaseException as error:
         full = _disk_full(error, [*(Path(path).parent for path in outputs.values()), cache_home()])

@@ -50,14 +50,18 @@ def gauc(chance: Floats, engaged: Bools, viewer: Ints) -> float:
     return total / weight if weight else float("nan")
 
 
+def log_loss(chance: Floats, engaged: Bools) -> Floats:
+    """Negative log-likelihood of each outcome, same shape."""
+    p = np.clip(chance, 1e-9, 1 - 1e-9)
+    return np.asarray(-np.where(engaged, np.log(p), np.log1p(-p)))
+
+
 def normalised_entropy(chance: Floats, engaged: Bools) -> float:
     """Log loss over that of always predicting the mean (He et al. 2014); 1 knows nothing, lower is better."""
     rate = engaged.mean()
     if rate in (0.0, 1.0):
         return float("nan")
-    p = np.clip(chance, 1e-9, 1 - 1e-9)
-    loss = -np.where(engaged, np.log(p), np.log1p(-p)).mean()
-    return float(loss / -(rate * np.log(rate) + (1 - rate) * np.log(1 - rate)))
+    return float(log_loss(chance, engaged).mean() / -(rate * np.log(rate) + (1 - rate) * np.log(1 - rate)))
 
 
 def expected_calibration_error(chance: Floats, engaged: Bools) -> float:

@@ -22,7 +22,7 @@ from kfp.pipeline_spec.pipeline_spec_pb2 import ParameterType
 
 from components.image import IMAGE
 from pipelines.errors import InvalidArgument, UnknownPipeline
-from pipelines.training import PIPELINES
+from pipelines.known import PIPELINES
 
 TYPES: dict[str, type | tuple[type, ...]] = {
     "STRING": str, "NUMBER_INTEGER": int, "NUMBER_DOUBLE": (int, float), "BOOLEAN": bool,

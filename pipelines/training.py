@@ -4,11 +4,7 @@
 take videos of one's own. The same functions run under `pipelines.local`, compile, and go to a cluster.
 """
 
-from typing import Any
-
 from kfp import dsl
-from kfp.dsl.pipeline_task import PipelineTask
-from kfp.dsl.structures import ResourceSpec
 
 from components.build_dataset.component import build_dataset
 from components.download.component import download
@@ -22,45 +18,16 @@ from components.publish.component import publish
 from components.render_videos.component import render_videos
 from components.simulate_user_logs.component import simulate_user_logs
 from components.train.component import train
-
-SECRET, SETTINGS = "rapt-s3", "rapt"
-KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-PLACE = ("RAPT_S3_ENDPOINT", "RAPT_S3_BUCKET")
-LIGHT, MEDIA, LEARN = ("100m", "512Mi", "2Gi"), ("500m", "1Gi", "4Gi"), ("500m", "2Gi", "8Gi")
-"""CPU and memory asked for, and the memory limit, of a kind of task."""
-DEADLINE_S = 86_400
-"""A pod that hangs for a day is ended, and with it what it holds."""
-SCRATCH = "20Gi"
-"""The most that a pod's temporary files and caches may take; the node's disk is everybody's."""
+from pipelines.tasks import LEARN, LIGHT, MEDIA, task_of
 
 
-def _task(task: PipelineTask, kind: tuple[str, str, str], *, retries: int = 1) -> PipelineTask:
-    """What every task has on a cluster; a laptop ignores it. `run_step` caches, by content and code."""
-    cpu, memory, limit = kind
-    task.set_caching_options(False)
-    # What kfp's own setters do, but each of those walks the whole stack: seconds, for a pipeline.
-    task.container_spec.resources = ResourceSpec(cpu_request=cpu, memory_request=memory, memory_limit=limit)
-    if retries:
-        task.set_retry(num_retries=retries, backoff_duration="10s", backoff_factor=2)
-    task.platform_config["kubernetes"] = {
-        "secretAsEnv": [_from_kubernetes("secret", SECRET, KEYS)],
-        "configMapAsEnv": [_from_kubernetes("configMap", SETTINGS, PLACE)],
-        "imagePullPolicy": "IfNotPresent",
-        "activeDeadlineSeconds": str(DEADLINE_S),
-        "emptyDirMounts": [{"volumeName": "scratch", "mountPath": "/tmp", "sizeLimit": SCRATCH}],  # noqa: S108 - its own
-        "securityContext": {"runAsNonRoot": True},
-    }
-    return task
-
-
-def _from_kubernetes(kind: str, name: str, keys: tuple[str, ...]) -> dict[str, Any]:
-    """What `kfp.kubernetes` writes to bring in keys as variables; it would take the client of Kubernetes to import."""
-    return {
-        f"{kind}Name": name,
-        f"{kind}NameParameter": {"runtimeValue": {"constant": name}},
-        "keyToEnv": [{f"{kind}Key": key, "envVar": key} for key in keys],
-        "optional": False,
-    }
+def features_of(catalog: dsl.Dataset, max_failed_share: float) -> dict[str, dsl.Dataset]:
+    """Features of each modality, by the name of what takes them."""
+    pictures = task_of(preprocess_video(catalog=catalog, max_failed_share=max_failed_share), MEDIA)
+    sound = task_of(preprocess_audio(catalog=catalog, max_failed_share=max_failed_share), MEDIA)
+    text = task_of(preprocess_text(catalog=catalog, max_failed_share=max_failed_share), MEDIA)
+    made = {"video_features": pictures, "audio_features": sound, "text_features": text}
+    return {name: task.outputs["features"] for name, task in made.items()}
 
 
 def _model(
@@ -76,16 +43,12 @@ def _model(
     bootstrap_resamples: int,
 ) -> None:
     """Catalogue and events to a judged model, published when it passes the gate."""
-    pictures = _task(preprocess_video(catalog=catalog, max_failed_share=max_failed_share), MEDIA)
-    sound = _task(preprocess_audio(catalog=catalog, max_failed_share=max_failed_share), MEDIA)
-    text = _task(preprocess_text(catalog=catalog, max_failed_share=max_failed_share), MEDIA)
-    dataset = _task(build_dataset(catalog=catalog, events=events), LIGHT).outputs["dataset"]
-    learned = _task(
+    features = features_of(catalog, max_failed_share)
+    dataset = task_of(build_dataset(catalog=catalog, events=events), LIGHT).outputs["dataset"]
+    learned = task_of(
         train(
             dataset=dataset,
-            video_features=pictures.outputs["features"],
-            audio_features=sound.outputs["features"],
-            text_features=text.outputs["features"],
+            **features,
             seed=seed,
             threads=threads,
             backbone=backbone,
@@ -95,7 +58,7 @@ def _model(
         LEARN,
     )
     model = learned.outputs["model"]
-    judged = _task(
+    judged = task_of(
         evaluate(
             dataset=dataset,
             model=model,
@@ -107,7 +70,7 @@ def _model(
         retries=0,
     )
     with dsl.If(judged.outputs["Output"] == "publish", name="passed-the-gate"):
-        _task(publish(model=model, report=judged.outputs["report"], dataset=dataset), LIGHT)
+        task_of(publish(model=model, report=judged.outputs["report"], dataset=dataset), LIGHT)
 
 
 @dsl.pipeline(name="training", description="Videos and a simulated world to a published engagement model")
@@ -127,14 +90,14 @@ def training(
     bootstrap_resamples: int = 200,
 ) -> None:
     """`videos`: path or s3:// of a list of videos ("" for none), `videos_digest`: of its content."""
-    own = _task(
+    own = task_of(
         download(videos=videos, videos_digest=videos_digest, max_failed_share=max_failed_share),
         LIGHT,
         retries=2,
     )
-    world = _task(render_videos(videos=world_videos, seed=seed), MEDIA)
-    merged = _task(merge_catalogs(first=own.outputs["catalog"], second=world.outputs["catalog"]), LIGHT)
-    logs = _task(
+    world = task_of(render_videos(videos=world_videos, seed=seed), MEDIA)
+    merged = task_of(merge_catalogs(first=own.outputs["catalog"], second=world.outputs["catalog"]), LIGHT)
+    logs = task_of(
         simulate_user_logs(
             catalog=merged.outputs["catalog"],
             world=world.outputs["world"],
@@ -167,12 +130,12 @@ def training_from_logs(
     bootstrap_resamples: int = 200,
 ) -> None:
     """`source`: path or s3:// of the logs, in the canonical columns or a public `layout`."""
-    own = _task(
+    own = task_of(
         download(videos=videos, videos_digest=videos_digest, max_failed_share=max_failed_share),
         LIGHT,
         retries=2,
     )
-    logs = _task(
+    logs = task_of(
         import_user_logs(
             catalog=own.outputs["catalog"],
             source=source,
@@ -186,6 +149,3 @@ def training_from_logs(
         logs.outputs["catalog_out"], logs.outputs["events"], seed, backbone, content_epochs, epochs, threads,
         max_failed_share, max_targets, bootstrap_resamples,
     )  # fmt: skip
-
-
-PIPELINES = {"training": training, "training_from_logs": training_from_logs}

@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from interest.datasets.observations import SCHEMA
 from wire.errors import ObjectNotFound
 from wire.objects import ObjectStore
 
 PREFIX = "observations/"
 HEAD = f"{PREFIX}head.json"
+READERS = 16
+"""Commits that are read at the same time."""
 
 
 class Segment(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,3 +121,44 @@ def key(seq: int) -> str:
 def segment_key(day: str, seq: int) -> str:
     """Where a segment of a commit lies: one for each day, in UTC, in which its exposures were logged."""
     return f"{PREFIX}day={day}/{seq:010d}.parquet"
+
+
+class Reader:
+    """The newest observations, whatever day they are of; what was read is not read again."""
+
+    def __init__(self, store: ObjectStore, columns: Sequence[str] | None = None) -> None:
+        self.store, self.columns = store, columns
+        self._read: dict[int, tuple[pa.Table | None, int]] = {}
+
+    def newest(self, *, most: int, since_ms: int = 0) -> pa.Table:
+        """Rows logged from `since_ms` on, in the order of commits: the `most` newest and some more."""
+        seq = found.seq if (found := head(self.store)) else 0
+        tables: list[pa.Table] = []
+        read: dict[int, tuple[pa.Table | None, int]] = {}
+        with ThreadPoolExecutor(READERS) as pool:
+            while seq > 0 and sum(map(len, tables)) < most:
+                numbers = range(seq, max(seq - READERS, 0), -1)
+                found_here = dict(zip(numbers, pool.map(self._of, numbers), strict=True))
+                read |= found_here
+                tables += [table for table, _ in found_here.values() if table is not None]
+                if min(written_ms for _, written_ms in found_here.values()) < since_ms:
+                    break
+                if not any(written_ms for _, written_ms in found_here.values()):
+                    break
+                seq = numbers[-1] - 1
+        self._read = read
+        if not tables:
+            return SCHEMA.empty_table().select(self.columns or SCHEMA.names)
+        made = pa.concat_tables(reversed(tables)).unify_dictionaries()
+        return made.filter(pc.greater_equal(made["logged_ms"], since_ms))
+
+    def _of(self, number: int) -> tuple[pa.Table | None, int]:
+        """A commit's rows, None without any, and when it was written; 0 for one that retention has deleted."""
+        if number in self._read:
+            return self._read[number]
+        try:
+            one = commit(self.store, number)
+            parts = [read(self.store, segment.key, self.columns) for segment in one.segments]
+        except ObjectNotFound:
+            return None, 0
+        return (pa.concat_tables(parts).unify_dictionaries() if parts else None), one.written_ms

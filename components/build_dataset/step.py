@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from interest.catalog import VIDEOS, Catalog, write_jsonl
 from interest.datasets.events import read_events
-from interest.datasets.samples import LABEL_WINDOW_S, TRUTH, Dataset, Split, build
+from interest.datasets.samples import LABEL_WINDOW_S, TRUTH, WEIGHTS, Dataset, Split, build
 from interest.simulator.world import LATENTS
 
 
@@ -23,18 +27,26 @@ def run(catalog: Path, events: Path, dataset: Path, *, label_window_s: float = L
     table = read_events(events / "events.parquet")
     videos = Catalog.read(catalog)
     samples = build(videos, table, label_window_s=label_window_s)
+    shown = table["event_id"].take(samples.targets.event).to_pylist()
+    if (events / WEIGHTS).exists():
+        weights = _of(events / WEIGHTS, shown)
+        weight, full = (weights[name].astype(np.float32) for name in ("weight", "full_weight"))
+        samples = replace(samples, targets=replace(samples.targets, weight=weight, full_weight=full))
     samples.write(dataset)
     write_jsonl(dataset / VIDEOS, videos)
     if (events / LATENTS).exists():
         shutil.copyfile(events / LATENTS, dataset / LATENTS)
     if (events / "truth.parquet").exists():
-        shown = table["event_id"].take(samples.targets.event)
-        truth = pq.read_table(events / "truth.parquet")
-        place = {event_id: row for row, event_id in enumerate(truth["event_id"].to_pylist())}
-        rows = np.array([place[event_id] for event_id in shown.to_pylist()], np.int64)
-        columns = [name for name in truth.column_names if name != "event_id"]
-        save_file({name: truth[name].to_numpy()[rows] for name in columns}, dataset / TRUTH)
+        save_file(_of(events / "truth.parquet", shown), dataset / TRUTH)
     return _counts(samples)
+
+
+def _of(file: Path, event_ids: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """The columns of a table beside the events, for these events and in their order."""
+    table = pq.read_table(file)
+    place = {event_id: row for row, event_id in enumerate(table["event_id"].to_pylist())}
+    rows = np.array([place[event_id] for event_id in event_ids], np.int64)
+    return {name: table[name].to_numpy()[rows] for name in table.column_names if name != "event_id"}
 
 
 def _counts(samples: Dataset) -> dict[str, int]:

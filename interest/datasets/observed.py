@@ -30,7 +30,7 @@ def impressions(observations: pa.Table) -> pa.Table:
     """The rows with a video, the first of each (request, video), in order of time; missing labels are left out."""
     shown = observations.filter(pc.is_valid(observations["video_id"]))
     shown = shown.sort_by([("logged_ms", "ascending"), ("request_id", "ascending"), ("position", "ascending")])
-    keys = _impression_ids(shown).dictionary_encode()
+    keys = impression_ids(shown).dictionary_encode()
     _, first = np.unique(keys.indices.to_numpy(), return_index=True)
     return shown.take(pa.array(np.sort(first)))
 
@@ -41,7 +41,7 @@ def events(shown: pa.Table) -> pa.Table:
     So a history holds what was known when the scores were made, as in serving. Ids: `<request>/<video>` for the
     impression, with `/<number>` for what was done.
     """
-    ids = _impression_ids(shown)
+    ids = impression_ids(shown)
     feedback = shown["feedback"].combine_chunks()
     count = np.asarray(pc.fill_null(pc.list_value_length(feedback), 0), np.int64)
     of = np.repeat(np.arange(len(shown)), count)
@@ -89,7 +89,8 @@ def effective(weight: Floats) -> float:
     return float(weight.sum()) ** 2 / squares if squares else 0.0
 
 
-def _impression_ids(shown: pa.Table) -> pa.Array:
+def impression_ids(shown: pa.Table) -> pa.Array:
+    """Ids of the impressions' events."""
     joined = pc.binary_join_element_wise(shown["request_id"], shown["video_id"], "/")
     return joined.combine_chunks() if isinstance(joined, pa.ChunkedArray) else joined
 

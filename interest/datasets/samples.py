@@ -26,6 +26,8 @@ LABEL_WINDOW_S = 1800.0
 SPLIT_AT = (0.8, 0.9)
 """Shares of the impressions, by time, that end training and validation."""
 MIN_IMPRESSIONS = 100
+WEIGHTS = "weights.parquet"
+"""Beside a log of observations: how much each impression counts, by the id of its event."""
 TRUTH = "truth.safetensors"
 """Beside a simulated log's samples: what only the world knows of each target, row by row."""
 
@@ -48,7 +50,7 @@ class Targets:
 
     `visible`: how many of the viewer's feedback events are strictly earlier. `cold_video`: the video has
     no impression in training; `cold_viewer`: the viewer has none. `event`: row in the events table. `weight`: how much
-    it counts in training, 1 but where the log says otherwise (`observed`).
+    it counts in training, `full_weight` when models are compared, 1 but where the log was observed (`observed`).
     """
 
     viewer: Ints
@@ -63,6 +65,7 @@ class Targets:
     cold_viewer: Bools
     event: Ints
     weight: Floats
+    full_weight: Floats
 
     def __len__(self) -> int:
         return len(self.video)
@@ -100,7 +103,8 @@ class Dataset:
         """Read what `write` wrote."""
         arrays = load_file(folder / "samples.safetensors")
         index = json.loads((folder / "index.json").read_text())
-        arrays.setdefault("targets.weight", np.ones(len(arrays["targets.video"]), np.float32))
+        for name in ("weight", "full_weight"):
+            arrays.setdefault(f"targets.{name}", np.ones(len(arrays["targets.video"]), np.float32))
         return Dataset(
             users=tuple(index["users"]),
             videos=tuple(index["videos"]),
@@ -153,6 +157,7 @@ def build(catalog: Catalog, events: pa.Table, *, label_window_s: float = LABEL_W
             cold_viewer=~np.isin(table.viewer[shown], table.viewer[shown][trained]),
             event=shown,
             weight=np.ones(len(shown), np.float32),
+            full_weight=np.ones(len(shown), np.float32),
         ),
     )
 

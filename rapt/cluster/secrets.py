@@ -21,7 +21,7 @@ USERS = ("feeder", "transformer", "predictor", "explainer", "catalogue-feed", "g
 CA, SERVER = "rapt-cluster-ca-cert", "rapt-kafka-server"
 STORE = "object-store-credentials"
 STEPS = "rapt-s3"
-"""The Secret of pipelines' steps, as `pipelines.training` names it."""
+"""The Secret of pipelines' steps, as `pipelines.tasks` names it."""
 VALID_DAYS = 365
 USAGES = ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement",
           "key_cert_sign", "crl_sign", "encipher_only", "decipher_only")  # fmt: skip

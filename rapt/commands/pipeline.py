@@ -81,7 +81,7 @@ def run(
 @group.command(name="list")
 def list_(json: JsonFlag = False) -> None:
     """List the pipelines and their parameters with defaults."""
-    from pipelines.training import PIPELINES
+    from pipelines.known import PIPELINES
 
     found = {name: inputs_of(pipeline) for name, pipeline in PIPELINES.items()}
     if json:

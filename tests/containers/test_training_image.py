@@ -12,8 +12,8 @@ import pytest
 
 from components.runtime import tree_digest
 from interest.catalog import Catalog
+from pipelines.known import PIPELINES
 from pipelines.local import StepOutcome, run
-from pipelines.training import PIPELINES
 from rapt.cluster.create import IMAGES, build
 from rapt.credentials import Credentials
 from rapt.service import stop

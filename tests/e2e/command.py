@@ -23,7 +23,7 @@ VIDEOS = 130
 MEDIA = ("pipeline", "run", "media", "--world-videos", str(VIDEOS))
 SMALL = """
 import sys
-from pipelines.training import PIPELINES
+from pipelines.known import PIPELINES
 from tests.pipelines import small
 PIPELINES["media"] = small.media
 from rapt.cli import main

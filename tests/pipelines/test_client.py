@@ -15,9 +15,9 @@ from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec
 from kfp_server_api import RunServiceApi
 
 from pipelines.compile import compiled, find
+from pipelines.known import PIPELINES
 from pipelines.spec import Spec
 from pipelines.submit import Cluster
-from pipelines.training import PIPELINES
 from tests.pipelines import kubeflow
 from tests.pipelines.kubeflow import Frame, Kubeflow, Refusal, check, check_pipeline
 

@@ -12,8 +12,8 @@ import yaml
 from components.image import IMAGE
 from pipelines.compile import compiled, containers, find
 from pipelines.errors import UnknownPipeline
+from pipelines.known import PIPELINES
 from pipelines.spec import Spec
-from pipelines.training import PIPELINES
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -40,7 +40,9 @@ def test_every_task_asks_for_resources_and_the_keys_of_the_store(name: str) -> N
         keys = {pair["envVar"] for secret in kubernetes[executor]["secretAsEnv"] for pair in secret["keyToEnv"]}
         assert keys == {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
     tries = {task.name: task.fields.get("retryPolicy", {}).get("maxRetryCount", 0) for task in spec.tasks()}
-    assert tries["evaluate"] == 0 and tries["download"] == 2 and tries["train"] == 1
+    expected = {"evaluate": 0, "compare": 0, "download": 2}
+    steps = {name: count for name, count in tries.items() if not name.startswith("condition")}
+    assert steps == {name: expected.get(name, 1) for name in steps}
 
 
 def test_publishing_waits_for_the_verdict() -> None:
@@ -48,6 +50,15 @@ def test_publishing_waits_for_the_verdict() -> None:
     (gate,) = [task for task in spec.tasks() if "triggerPolicy" in task.fields]
     assert gate.fields["triggerPolicy"]["condition"].endswith("evaluate-Output'] == 'publish'")
     assert set(spec.component(gate.component)["dag"]["tasks"]) == {"publish"}
+
+
+def test_a_retraining_that_is_not_due_ends_and_a_model_that_is_no_better_goes_nowhere() -> None:
+    spec = Spec.read(yaml.safe_load_all(compiled(find("retraining"))))
+    due, better = (task for task in spec.tasks() if "triggerPolicy" in task.fields)
+    assert due.fields["triggerPolicy"]["condition"].endswith("collect-observations-Output'] == 'retrain'")
+    assert set(spec.pipeline["root"]["dag"]["tasks"]) == {"collect-observations", due.name}
+    assert better.fields["triggerPolicy"]["condition"].endswith("compare-Output'] == 'better'")
+    assert set(spec.component(better.component)["dag"]["tasks"]) == {"propose"}
 
 
 def test_another_registry_holds_every_component() -> None:

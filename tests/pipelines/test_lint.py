@@ -8,8 +8,8 @@ from kfp.dsl.base_component import BaseComponent
 
 from pipelines.compile import compiled, find
 from pipelines.errors import PipelineNotPortable
+from pipelines.known import PIPELINES
 from pipelines.lint import RULES, check, lint
-from pipelines.training import PIPELINES
 from tests.pipelines.bad import BAD
 from tests.pipelines.small import fetch, films, world
 

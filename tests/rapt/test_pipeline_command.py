@@ -23,7 +23,7 @@ from components.download.component import download
 from components.merge_catalogs.component import merge_catalogs
 from pipelines import watch
 from pipelines.compile import step_names
-from pipelines.training import PIPELINES
+from pipelines.known import PIPELINES
 from rapt import cli, runs
 from tests.pipelines import kubeflow
 from tests.pipelines.kubeflow import Frame, Kubeflow

@@ -1,0 +1,127 @@
+"""Is a retraining due? And what to learn from: observations as a log, the catalogue, the model that serves."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from components.runtime import cache_home
+from interest.bundle import Bundle
+from interest.catalog import VIDEOS, Catalog, read_jsonl
+from interest.datasets import observed
+from interest.datasets.events import write_events
+from interest.datasets.samples import WEIGHTS
+from interest.decay import BIAS_MARGIN, LOSS_MARGIN, Decay, decay
+from interest.errors import InvalidSetting
+from interest.records import Video
+from interest.retraining import COOL_DOWN_S, LEAST, OLDEST_S, Facts, Policy, due
+from wire import models, retrainings
+from wire.objects import ObjectStore
+from wire.observations import Reader
+
+LOG = logging.getLogger(__name__)
+AUTO, NOW = "auto", "now"
+RETRAIN, REST = "retrain", "rest"
+EVENTS = "events.parquet"
+MOST = 2_000_000
+"""Impressions that are looked at: the newest."""
+
+
+def run(
+    catalog: Path,
+    events: Path,
+    serving: Path,
+    *,
+    trigger: str = AUTO,
+    least: int = LEAST,
+    cool_down_s: float = COOL_DOWN_S,
+    oldest_s: float = OLDEST_S,
+    bias_margin: float = BIAS_MARGIN,
+    loss_margin: float = LOSS_MARGIN,
+    days: float = 14.0,
+) -> dict[str, Any]:
+    """Write the three folders; returns the verdict "retrain" or "rest", and in words why.
+
+    `trigger` is "auto" (when `interest.retraining` says so) or "now". What is learned from is what the serving model's
+    viewers did since a change, or in the last `days`. Raises InvalidSetting, ObjectNotFound when nothing is served.
+    """
+    if trigger not in (AUTO, NOW):
+        raise InvalidSetting(f"trigger={trigger!r} is neither {AUTO!r} nor {NOW!r}")
+    policy = Policy(
+        least=least, cool_down_s=cool_down_s, oldest_s=oldest_s, bias_margin=bias_margin, loss_margin=loss_margin
+    )
+    store, now_ms = ObjectStore.from_env(), time.time_ns() // 1_000_000
+    digest = models.latest(store)
+    bundle = models.fetch_bundle(store, digest, cache_home())
+    shown = observed.impressions(Reader(store).newest(most=MOST, since_ms=now_ms - round(days * 86_400_000)))
+    facts, usable = look(store, bundle, shown, policy, now_ms)
+    verdict = due(policy, facts)
+    retrain = verdict.now or trigger == NOW
+    LOG.info("%s", verdict.why)
+    videos = _catalog(store, bundle)
+    usable = usable.filter(pc.is_in(usable["video_id"], pa.array(list(videos.index))))
+    videos.write(catalog)
+    shutil.copytree(bundle.folder, serving)
+    table = observed.events(usable)
+    write_events(events / EVENTS, table)
+    weight = observed.weights(usable, observed.FLATTENING)
+    full = observed.weights(usable)
+    ids = observed.impression_ids(usable)
+    pq.write_table(pa.table({"event_id": ids, "weight": weight, "full_weight": full}), events / WEIGHTS)
+    why = verdict.why if verdict.now or not retrain else "asked for"
+    if retrain:
+        retrainings.note(store, retrainings.Retraining(at_ms=now_ms, model=digest, why=why))
+    metrics = {
+        "impressions": len(usable), "effective_impressions": round(observed.effective(weight)),
+        "predicted_over_actual": facts.decay.predicted_over_actual, "ne": facts.decay.ne,
+    }  # fmt: skip
+    return {"verdict": RETRAIN if retrain else REST, "reasons": why, "model": digest, "metrics": metrics}
+
+
+def look(store: ObjectStore, bundle: Bundle, shown: pa.Table, policy: Policy, now_ms: int) -> tuple[Facts, pa.Table]:
+    """What is known of the serving model, and the impressions that a retraining would learn from."""
+    mine = shown.filter(pc.equal(shown["model_digest"].cast(pa.string()), bundle.digest))
+    judged = mine.filter(pc.is_valid(mine["score"]))
+    found = _decay(bundle, judged, policy)
+    usable = shown
+    if found.since is not None:
+        usable = shown.filter(pc.greater_equal(shown["logged_ms"], judged["logged_ms"][found.since]))
+    last = retrainings.last(store)
+    began_ms = pc.min(mine["logged_ms"]).as_py() if len(mine) else None
+    facts = Facts(
+        decay=found,
+        usable=len(usable),
+        served_s=None if began_ms is None else (now_ms - began_ms) / 1000,
+        since_last_s=None if last is None else (now_ms - last.at_ms) / 1000,
+    )
+    return facts, usable
+
+
+def _decay(bundle: Bundle, judged: pa.Table, policy: Policy) -> Decay:
+    """How the model keeps its promises; its scores are taken to where the videos were shown."""
+    shown, scored = (judged[name].to_numpy() for name in ("position", "scored_position"))
+    place = bundle.examination(shown) / bundle.examination(scored)
+    viewer = judged["user_id"].combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
+    return decay(
+        judged["score"].to_numpy().astype(np.float64) * place,
+        judged["engaged"].to_numpy().astype(bool),
+        viewer,
+        bias_margin=policy.bias_margin,
+        loss_margin=policy.loss_margin,
+    )
+
+
+def _catalog(store: ObjectStore, bundle: Bundle) -> Catalog:
+    """The videos that the model knows, as they were when it was trained."""
+    about: Mapping[str, Any] = bundle.manifest
+    folder = models.fetch_dataset(store, about["data"]["dataset"], cache_home())
+    return Catalog(tuple(read_jsonl(folder / VIDEOS, Video)))

@@ -1,0 +1,6 @@
+"""The pipelines by name."""
+
+from pipelines.retraining import retraining
+from pipelines.training import training, training_from_logs
+
+PIPELINES = {"training": training, "training_from_logs": training_from_logs, "retraining": retraining}
