@@ -21,6 +21,7 @@ OFFSETS = {
     "labels": (8,),
     "experiments": (9,),
     "candidate": (10, 11),
+    "retraining": (12,),
 }
 """Ports after `serving_port`: HTTP, then gRPC where there is one."""
 PROBE_S = 2.0
@@ -70,20 +71,22 @@ def candidate(settings: Settings, environment: dict[str, str], digest: str) -> S
 
 
 def observers(settings: Settings, environment: dict[str, str]) -> list[Service]:
-    """What joins exposures with their outcomes, and what decides experiments by them."""
+    """What joins exposures with their outcomes, what decides experiments by them, and what trains again."""
     window = {
         "RAPT_LABEL_WINDOW_S": f"{settings.label_window_s:g}",
         "RAPT_LABEL_SLACK_S": f"{settings.label_slack_s:g}",
         "RAPT_LABEL_COMMIT_S": "1",
         "RAPT_LABEL_ROWS_S": "2",
     }
-    return [
-        _service(settings, environment | window, "labels", module="monitoring.labels", ready="/ready"),
-        replace(
-            _service(settings, settings.variables(), "experiments", module="rapt.experiments", ready="/ready"),
-            command=(sys.executable, "-m", "rapt.experiments", "--port", str(ports(settings, "experiments")[0])),
-        ),
-    ]
+    labels = _service(settings, environment | window, "labels", module="monitoring.labels", ready="/ready")
+    loops = ["experiments"] + (["retraining"] if settings.retrain_every_s else [])
+    return [labels, *(_loop(settings, name) for name in loops)]
+
+
+def _loop(settings: Settings, name: str) -> Service:
+    """A process of this package's own, with all settings."""
+    made = _service(settings, settings.variables(), name, ready="/ready")
+    return replace(made, command=(sys.executable, "-m", f"rapt.{name}", "--port", str(ports(settings, name)[0])))
 
 
 def _service(

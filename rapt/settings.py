@@ -19,7 +19,7 @@ from rapt.errors import InvalidSettings
 
 PREFIX = "RAPT_"
 STORE_PORTS = 8
-SERVING_PORTS = 12
+SERVING_PORTS = 13
 AWS_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
@@ -68,7 +68,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(
             ge=1024,
             le=65535 - SERVING_PORTS,
-            description="Endpoint: HTTP port; gRPC is the next, inner servers take the ten after it.",
+            description="Endpoint: HTTP port; gRPC is the next, inner servers take the eleven after it.",
         ),
     ] = 8080
     serving_endpoint: Annotated[
@@ -91,6 +91,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     label_slack_s: Annotated[
         float, Meta(ge=0, le=3600, description="Seconds that records of the stream may come late.")
     ] = 5.0
+    retrain_every_s: Annotated[
+        float, Meta(ge=0, le=86400, description="Seconds between looks whether to train again; 0: never.")
+    ] = 0.0
+    retrain_least: Annotated[int, Meta(ge=100, description="Impressions that a retraining waits for.")] = 20_000
+    retrain_cool_down_s: Annotated[
+        float, Meta(ge=0, description="Seconds after a retraining, or a promotion, in which there is none.")
+    ] = 3600.0
+    retrain_oldest_s: Annotated[
+        float, Meta(ge=0, description="Seconds after which a model is trained again in any case; 0: never.")
+    ] = 604_800.0
+    retrain_experiment: Annotated[
+        str, Meta(description="Spec of the experiments that try retrained models, as YAML; empty: the defaults.")
+    ] = ""
     allow_private_addresses: Annotated[
         str,
         Meta(

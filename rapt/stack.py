@@ -87,7 +87,7 @@ def down(settings: Settings) -> list[str]:
         # The loop that would start it again goes first.
         ended = [
             name
-            for name in ("experiments", "candidate")
+            for name in ("retraining", "experiments", "candidate")
             if service.stop(name, settings.run_folder, settings.stop_grace_s)
         ]
         ended += [

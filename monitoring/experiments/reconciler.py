@@ -13,6 +13,7 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
+from interest.errors import InterestError
 from interest.experiments.assignment import Trial
 from interest.experiments.decision import Phase, Status, Surroundings, decide
 from interest.experiments.spec import Experiment
@@ -20,6 +21,7 @@ from monitoring.experiments.arms import ArmsWriter
 from monitoring.experiments.followed import Followed
 from monitoring.experiments.records import Audit, Kept, Records, write_audit
 from wire.objects import ObjectStore
+from wire.proposals import begun, proposed
 
 LOG = logging.getLogger(__name__)
 DRAIN_MS = 5_000
@@ -70,6 +72,8 @@ class Reconciler:
 
     def look(self, now_ms: int) -> list[Kept]:
         """Decide all, make sure of all; raises WireError, after which the next look goes on."""
+        for asked in proposed(self.store):
+            self._begin(asked, now_ms)
         every = self.records.all()
         self.followed.read([one for one in every if one.status.phase is Phase.RUNNING])
         kept: list[Kept] = []
@@ -81,6 +85,14 @@ class Reconciler:
     def close(self) -> None:
         """End its clients."""
         self.arms.close()
+
+    def _begin(self, asked: Experiment, now_ms: int) -> None:
+        """Begin an experiment that a pipeline asks for; one of that name that is there already stays as it is."""
+        try:
+            self.records.begin(asked, now_ms)
+        except InterestError as error:
+            LOG.error("experiment %s, which was proposed, is not begun: %s", asked.name, error)
+        begun(self.store, asked.name)
 
     def _decided(self, kept: Kept, before: Sequence[Kept], now_ms: int) -> Status:
         experiment, status = kept.experiment, kept.status

@@ -48,6 +48,9 @@ class Records(Protocol):
     def note(self, name: str, status: Status) -> None:
         """Keep a new status."""
 
+    def begin(self, experiment: Experiment, now_ms: int) -> None:
+        """Create one, unless there is one of its name."""
+
 
 class StoredRecords:
     """Experiments in the object store: `experiments/<name>/spec.json` and `status.json`."""
@@ -92,6 +95,10 @@ class StoredRecords:
             refuse_change(experiment.name, before.experiment.spec, experiment.spec)
         self.store.put_bytes(f"{PREFIX}{experiment.name}/spec.json", msgspec.json.encode(experiment.spec))
         return "changed" if before else "created"
+
+    def begin(self, experiment: Experiment, now_ms: int) -> None:
+        if self.get(experiment.name) is None:
+            self.apply(experiment, now_ms)
 
     def note(self, name: str, status: Status) -> None:
         self.store.put_bytes(f"{PREFIX}{name}/status.json", msgspec.json.encode(status))

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from interest.errors import InvalidExperiment
 from interest.experiments.decision import Status
-from interest.experiments.spec import parse
+from interest.experiments.spec import Experiment, document, parse
 from monitoring.experiments.records import Kept
 from monitoring.operator.api import Api, Object
 from monitoring.operator.errors import KubernetesError, ObjectChanged, ObjectMissing
@@ -40,6 +40,12 @@ class KubernetesRecords:
         self._seen = {one["metadata"]["name"]: one for one in found if "deletionTimestamp" not in one["metadata"]}
         kept = [self._kept(one) for one in self._seen.values()]
         return [one for one in kept if one is not None]
+
+    def begin(self, experiment: Experiment, now_ms: int) -> None:  # noqa: ARG002 - the API server knows the time
+        try:
+            self.api.create(EXPERIMENTS, document(experiment))
+        except ObjectChanged:
+            LOG.info("experiment %s is there already", experiment.name)
 
     def note(self, name: str, status: Status) -> None:
         """Raises ObjectChanged when the status is no longer the one that `all` found, ObjectMissing when it is gone."""
