@@ -20,7 +20,8 @@ def world(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Impressions in order: predicted chances, what came of them, whose; from `after` on their true logit is shifted.
 
-    `habit`: how much viewers differ from each other beyond what is predicted; `slope` of the true logit on the predicted.
+    `habit`: how much viewers differ from each other beyond what is predicted; `slope`: of the true logit on the
+    predicted one.
     """
     rng = np.random.default_rng(seed)
     count = viewers * each
@@ -31,7 +32,8 @@ def world(
     if habit:
         # Chances that differ by viewer and are the predicted ones on average.
         lean = rng.choice([-habit, habit], viewers)[viewer]
-        return chance, rng.random(count) < np.clip(chance * (1 + lean), 0, 1), viewer
+        chance = np.minimum(chance, 0.6)
+        return chance, rng.random(count) < chance * (1 + lean), viewer
     return chance, rng.random(count) < 1 / (1 + np.exp(-true)), viewer
 
 
