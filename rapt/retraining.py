@@ -104,6 +104,7 @@ def command(chosen: Settings) -> list[str]:
         "cool_down_s": policy.cool_down_s,
         "oldest_s": policy.oldest_s,
         "experiment": chosen.retrain_experiment,
+        "threads": 1,  # the same cores serve, and threads that wait for each other on busy ones take minutes
     }
     parameters = [text for name, value in given.items() for text in ("--param", f"{name}={value}")]
     return [sys.executable, "-m", "rapt", "pipeline", "run", "retraining", "--json", *parameters]

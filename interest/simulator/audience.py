@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -29,6 +29,10 @@ class Audience:
         self.catalog = catalog
         self.users = tuple(f"live-{number:05d}" for number in range(viewers))
         self.viewers = Viewers(viewers, seed, latents)
+
+    def shift(self, **constants: float) -> None:
+        """Let the world change: from now on viewers react by other constants of `WorldParams`, such as `bq`."""
+        self.viewers.params = replace(self.viewers.params, **constants)  # type: ignore[arg-type]
 
     def react(self, viewer: int, shown: Sequence[str], now_ms: int, *, request_id: str, randomised: bool) -> Reaction:
         """Let the viewer see the videos `shown`, the first at position 1, from `now_ms` on.

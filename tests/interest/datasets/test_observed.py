@@ -20,10 +20,26 @@ def row(request: int, video: str | None, **more: Any) -> dict[str, Any]:
     at_ms = 1_790_000_000_000 + 1000 * request
     feedback = [{"kind": "watch", "ts_ms": at_ms + 5, "watch_ms": 900, "position": 1}]
     return {
-        "request_id": f"r{request}", "user_id": "u1", "arm": "stable", "propensity": 1.0, "model_digest": "m",
-        "ts_ms": at_ms, "logged_ms": at_ms, "candidates": 10, "video_id": video, "score": 0.5, "rank": 1, "scored_position": 1,
-        "position": 1, "randomised": False, "engaged": True, "watch_ms": 900, "shown_ms": at_ms + 1, "feedback": feedback, **more,
-    }  # fmt: skip
+        "request_id": f"r{request}",
+        "user_id": "u1",
+        "arm": "stable",
+        "propensity": 1.0,
+        "model_digest": "m",
+        "ts_ms": at_ms,
+        "logged_ms": at_ms,
+        "candidates": 10,
+        "video_id": video,
+        "score": 0.5,
+        "rank": 1,
+        "scored_position": 1,
+        "position": 1,
+        "randomised": False,
+        "engaged": True,
+        "watch_ms": 900,
+        "shown_ms": at_ms + 1,
+        "feedback": feedback,
+        **more,
+    }
 
 
 def table(*rows: dict[str, Any]) -> pa.Table:

@@ -1,0 +1,248 @@
+"""The loop closed, in minutes: tastes turn, the model decays, is trained again, and earns its place from its viewers.
+
+Nobody helps: the stack's own processes see it, train, try and promote; this only lets viewers live and watches.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+
+import msgspec
+
+from interest.catalog import Catalog
+from interest.experiments.decision import Phase, Status
+from interest.experiments.spec import Experiment, Guardrail, Metric, Spec
+from interest.simulator.audience import Audience
+from interest.simulator.world import VideoLatents
+from monitoring.experiments.records import StoredRecords
+from rapt import service, serving, stack
+from rapt.settings import Settings
+from rapt.traffic import Pages, Plan, Traffic, run
+from wire import models
+from wire.kafka import KafkaSettings, producer
+from wire.objects import ObjectStore
+
+VIEWERS, RATE, RANDOMISED = 1500, 30.0, 0.15
+CALM_S = 10.0
+"""Seconds of traffic by which engagement before and after is told."""
+DEADLINE_S = 120.0
+LOOK_S = 0.25
+TURNED = {"bq": -1.0}
+"""What changes in the world: what everybody liked a little is what everybody dislikes."""
+SPEC = Spec(
+    candidate="0" * 64,
+    share=(0.5,),
+    step_after="5s",
+    window="3s",
+    deadline="3m",
+    guardrails=(Guardrail(metric=Metric.ERRORS, margin=0.05),),
+)
+QUICK = {
+    "label_window_s": 1.5,
+    "label_slack_s": 1.0,
+    "retrain_every_s": 1.0,
+    "retrain_least": 3000,
+    "retrain_cool_down_s": 10.0,
+    "retrain_experiment": msgspec.json.encode(
+        {name: value for name, value in msgspec.to_builtins(SPEC).items() if name != "candidate"}
+    ).decode(),
+}
+"""A day in minutes: labels after seconds, looks every second."""
+OLD = "the-old-model"
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Something that happened, so many seconds after the viewers came."""
+
+    at_s: float
+    what: str
+
+
+@dataclass
+class Loop:
+    """What happened. `engaged`: videos shown and engaged by phase; `incomplete` says what did not come about."""
+
+    moments: list[Moment] = field(default_factory=list)
+    engaged: dict[str, Pages] = field(default_factory=dict)
+    requests: int = 0
+    failures: dict[str, int] = field(default_factory=dict)
+    incomplete: str = ""
+
+    def document(self) -> dict[str, object]:
+        """For `--json`."""
+        shares = {phase: pages.share for phase, pages in self.engaged.items()}
+        return {**asdict(self), "engaged": shares}
+
+
+class Stalled(Exception):
+    """Something did not come about in time."""
+
+
+@contextmanager
+def quick(settings: Settings) -> Iterator[Settings]:
+    """Inside, the stack joins labels and looks at its model in seconds; afterwards as the settings say."""
+    hurried = msgspec.structs.replace(settings, **QUICK)
+    _restart(settings, hurried)
+    try:
+        yield hurried
+    finally:
+        _restart(hurried, settings)
+
+
+def close_loop(
+    settings: Settings, catalog: Catalog, latents: VideoLatents, tell: Callable[[str], None] = lambda _: None
+) -> Loop:
+    """Let it happen, with the stack of `quick` settings up; raises EndpointUnavailable, KafkaError, WireError."""
+    loop = Loop()
+    store = ObjectStore.from_env(settings.environment())
+    audience = Audience(catalog, latents, VIEWERS, seed=int(time.time()))
+    with _viewers(settings, audience) as (came, begun):
+
+        def note(what: str) -> None:
+            loop.moments.append(Moment(round(time.monotonic() - begun, 1), what))
+            tell(what)
+
+        try:
+            _happen(settings, store, audience, came, loop, note)
+        except Stalled as stalled:
+            loop.incomplete = str(stalled)
+            note(str(stalled))
+    loop.requests, loop.failures = came.requests, dict(came.failures)
+    return loop
+
+
+def _happen(
+    settings: Settings, store: ObjectStore, audience: Audience, came: Traffic, loop: Loop, note: Callable[[str], None]
+) -> None:
+    old = models.latest(store)
+    _until(lambda: came.requests > 0, "the first answer")
+    with _phase(loop, "before", came):
+        note(f"{VIEWERS} viewers come; {old[:12]} serves them")
+        time.sleep(CALM_S)
+    audience.shift(**TURNED)
+    note("tastes turn: what everybody liked, everybody dislikes")
+    with _phase(loop, "tastes turned", came):
+        _until(lambda: _decay(settings) != "", "the decay is found")
+        note(f"found: {_decay(settings)}")
+        _until(lambda: bool(_retraining(settings).get("running")), "a retraining begins")
+        note("a retraining begins, with what viewers did since")
+        _until(lambda: _new(store) is not None or _told(settings) != "", "the retraining ends")
+        name = _new(store)
+        if name is None:
+            raise Stalled(f"the retraining made no candidate: {_told(settings)}")
+        note(f"its model is better on what was kept from it, and goes into the experiment {name}")
+    with _phase(loop, "on trial", came):
+        ended = _ended(store, name)
+        note(f"{ended.phase}: {ended.reason}")
+        if ended.phase is not Phase.PROMOTED:
+            raise Stalled(f"the retrained model was not promoted: {ended.reason}")
+    new = models.latest(store)
+    _until(lambda: _served(settings) == new, "the new model serves")
+    with _phase(loop, "after", came):
+        time.sleep(CALM_S)
+    note("now a bad candidate on purpose: the model of before")
+    StoredRecords(store).apply(
+        Experiment(name=OLD, spec=msgspec.structs.replace(SPEC, candidate=old)), time.time_ns() // 1_000_000
+    )
+    ended = _ended(store, OLD)
+    note(f"{ended.phase}: {ended.reason}")
+    if ended.phase is not Phase.ROLLED_BACK:
+        raise Stalled(f"the bad candidate was not rolled back: {ended.reason}")
+
+
+@contextmanager
+def _viewers(settings: Settings, audience: Audience) -> Iterator[tuple[Traffic, float]]:
+    """Viewers who ask all the while, and when they began."""
+    # The embedded broker writes an object for each batch: a few larger ones keep it ahead.
+    sending = producer(KafkaSettings.from_env(settings.stream_environment()), linger_ms=50)
+    came, ended = Traffic(), threading.Event()
+    failed: list[Exception] = []
+    plan = Plan(settings.endpoint, RATE, 0, randomised_share=RANDOMISED)
+
+    def live() -> None:
+        try:
+            run(audience, sending, plan, lambda now: came.__dict__.update(now.__dict__), ended)
+        except Exception as error:  # noqa: BLE001 - it is raised where somebody sees it
+            failed.append(error)
+
+    thread = threading.Thread(target=live)
+    thread.start()
+    try:
+        yield came, time.monotonic()
+    finally:
+        ended.set()
+        thread.join()
+        sending.close()
+    if failed:
+        raise failed[0]
+
+
+@contextmanager
+def _phase(loop: Loop, name: str, came: Traffic) -> Iterator[None]:
+    before = replace(came.ranked)
+    try:
+        yield
+    finally:
+        loop.engaged[name] = Pages(came.ranked.shown - before.shown, came.ranked.engaged - before.engaged)
+
+
+def _until(condition: Callable[[], bool], what: str, deadline_s: float = DEADLINE_S) -> None:
+    give_up_at = time.monotonic() + deadline_s
+    while not condition():
+        if time.monotonic() > give_up_at:
+            raise Stalled(f"within {deadline_s:g} s it did not come about that {what}")
+        time.sleep(LOOK_S)
+
+
+def _retraining(settings: Settings) -> dict[str, object]:
+    """What the retraining's process tells of itself."""
+    return serving.document(f"http://127.0.0.1:{serving.ports(settings, 'retraining')[0]}/status") or {}
+
+
+def _decay(settings: Settings) -> str:
+    """What has decayed, in words; empty when nothing has."""
+    facts = _retraining(settings).get("facts")
+    found = facts.get("decay", {}) if isinstance(facts, dict) else {}
+    return "; ".join(found.get("reasons", ()))
+
+
+def _told(settings: Settings) -> str:
+    told = _retraining(settings)
+    return "" if told.get("running") else str(told.get("last_run", ""))
+
+
+def _new(store: ObjectStore) -> str | None:
+    """The experiment of the retrained model, once there is one."""
+    names = [one for one in StoredRecords(store).all() if one.experiment.name.startswith("retrained-")]
+    going = [one.experiment.name for one in names if not one.status.finished]
+    return going[0] if going else None
+
+
+def _ended(store: ObjectStore, name: str) -> Status:
+    """An experiment's status when it is over and wound up."""
+    found: list[Status] = []
+
+    def over() -> bool:
+        kept = StoredRecords(store).get(name)
+        found[:] = [kept.status] if kept else []
+        return bool(found and found[0].finished)
+
+    _until(over, f"the experiment {name} ends")
+    return found[0]
+
+
+def _served(settings: Settings) -> str:
+    address = f"http://127.0.0.1:{serving.ports(settings, 'predictor')[0]}"
+    return str((serving.document(f"{address}/status") or {}).get("model_digest", ""))
+
+
+def _restart(before: Settings, after: Settings) -> None:
+    """Have what looks at viewers run with other settings."""
+    for name in ("retraining", "labels"):
+        service.stop(name, before.run_folder, before.stop_grace_s)
+    stack.up(after)
