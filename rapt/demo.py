@@ -20,6 +20,7 @@ from rich.console import Console
 from interest.catalog import Catalog
 from interest.simulator.world import VideoLatents
 from rapt import runs, stack
+from rapt.closed_loop import Loop, close_loop, quick
 from rapt.errors import MissingProgram
 from rapt.live import Live, show_live
 from rapt.memory import PeakMemory
@@ -42,13 +43,15 @@ VIDEOS_SHOWN = 3
 class Demo:
     """What the demo shows: the run, its report, predictions, and what it all took, the start of Python included.
 
-    `live` is what serving did with the model; None when the gate held it back.
+    `live` is what serving did with the model, `loop` what became of it when tastes turned; None when the gate held it
+    back, or when the loop was not asked for.
     """
 
     outcome: runs.Outcome
     report: Mapping[str, Any]
     answers: tuple[Answer, ...]
     live: Live | None
+    loop: Loop | None
     seconds: float
     peak_memory_bytes: int
 
@@ -62,11 +65,14 @@ class Demo:
             "report": self.report,
             "predictions": self.answers,
             "live": self.live.document() if self.live else None,
+            "loop": self.loop.document() if self.loop else None,
         }
 
 
-def run(settings: Settings, arguments: Mapping[str, Any], console: Console) -> Demo:
+def run(settings: Settings, arguments: Mapping[str, Any], console: Console, *, loop: bool = True) -> Demo:
     """Run the training pipeline on the sample clips and a rendered world, predict with what it made, and serve it.
+
+    With `loop`, tastes in the world turn then, and the stack sees to it that viewers get a model that knows.
 
     Raises MissingProgram without the sample clips, and what `runs.run` and `stack.up` raise.
     """
@@ -77,7 +83,8 @@ def run(settings: Settings, arguments: Mapping[str, Any], console: Console) -> D
         report = json.loads((Path(outcome.step("evaluate").outputs["report"]) / "report.json").read_text())
         answers = predictions(outcome)
         live = serve(settings, outcome, console) if outcome.published else None
-    return Demo(outcome, report, answers, live, time.time() - begun, peak.bytes)
+        closed = turn(settings, outcome, console) if live and loop else None
+    return Demo(outcome, report, answers, live, closed, time.time() - begun, peak.bytes)
 
 
 def serve(settings: Settings, outcome: runs.Outcome, console: Console) -> Live:
@@ -90,6 +97,19 @@ def serve(settings: Settings, outcome: runs.Outcome, console: Console) -> Live:
         return show_live(
             settings, Catalog.read(dataset), VideoLatents.read(dataset), lambda came: now.update(line(came))
         )
+
+
+def turn(settings: Settings, outcome: runs.Outcome, console: Console) -> Loop:
+    """Let tastes turn, and tell what happens as it happens."""
+    dataset = Path(outcome.step("build_dataset").outputs["dataset"])
+    begun = time.monotonic()
+
+    def tell(what: str) -> None:
+        console.print(f"  {time.monotonic() - begun:5.0f} s  {what}", highlight=False, markup=False)
+
+    console.print("\nThe loop closes: from here on nobody helps")
+    with console.status("viewers come and go"), quick(settings) as hurried:
+        return close_loop(hurried, Catalog.read(dataset), VideoLatents.read(dataset), tell)
 
 
 def write_clips(path: Path) -> Path:

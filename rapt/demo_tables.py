@@ -13,6 +13,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from rapt.closed_loop import Loop
 from rapt.demo import CLIPS, Demo
 from rapt.live import Live, Moved, quantile
 from rapt.output import duration, size
@@ -25,6 +26,7 @@ def show(demo: Demo, console: Console) -> None:
     """Everything, from the model's quality to what to try next."""
     tables = [quality(demo.report), modalities(demo.report), viewers(demo)]
     tables += [moved(demo.live.moved), served(demo.live)] if demo.live else []
+    tables += [happened(demo.loop), engagement(demo.loop)] if demo.loop else []
     for table in (*tables, places(demo), times(demo)):
         console.print()
         console.print(table)
@@ -106,6 +108,24 @@ def served(live: Live) -> Table:
     came = live.traffic
     title = f"Served: {came.requests} requests in {came.seconds:.0f} s, {sum(came.failures.values())} failed"
     return _table(title, ("", "median", "90%", "99%"), rows)
+
+
+def happened(loop: Loop) -> Table:
+    """What happened when tastes turned, and when."""
+    rows = [(f"{one.at_s:.0f} s", one.what) for one in loop.moments]
+    return _table("The loop, closed by itself", ("", ""), rows, numbers=False)
+
+
+def engagement(loop: Loop) -> Table:
+    """What viewers made of the pages that the model ranked, before, during and after."""
+    rows = [
+        (phase, f"{pages.shown}", "-" if pages.share is None else f"{pages.share:.1%}")
+        for phase, pages in loop.engaged.items()
+    ]
+    title = (
+        f"Videos that engaged, of those ranked first: {loop.requests} requests, {sum(loop.failures.values())} failed"
+    )
+    return _table(title, ("", "shown", "engaged"), rows)
 
 
 def places(demo: Demo) -> Table:

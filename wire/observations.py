@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import msgspec
 import pyarrow as pa
@@ -128,37 +129,47 @@ class Reader:
 
     def __init__(self, store: ObjectStore, columns: Sequence[str] | None = None) -> None:
         self.store, self.columns = store, columns
-        self._read: dict[int, tuple[pa.Table | None, int]] = {}
+        self._read: dict[int, _Read] = {}
 
     def newest(self, *, most: int, since_ms: int = 0) -> pa.Table:
         """Rows logged from `since_ms` on, in the order of commits: the `most` newest and some more."""
         seq = found.seq if (found := head(self.store)) else 0
-        tables: list[pa.Table] = []
-        read: dict[int, tuple[pa.Table | None, int]] = {}
+        used: dict[int, _Read] = {}
         with ThreadPoolExecutor(READERS) as pool:
-            while seq > 0 and sum(map(len, tables)) < most:
+            while seq > 0 and sum(one.rows for one in used.values()) < most:
                 numbers = range(seq, max(seq - READERS, 0), -1)
-                found_here = dict(zip(numbers, pool.map(self._of, numbers), strict=True))
-                read |= found_here
-                tables += [table for table, _ in found_here.values() if table is not None]
-                if min(written_ms for _, written_ms in found_here.values()) < since_ms:
-                    break
-                if not any(written_ms for _, written_ms in found_here.values()):
+                # Those that retention has deleted are behind all that are left.
+                there = {n: one for n, one in zip(numbers, pool.map(self._of, numbers), strict=True) if one is not None}
+                used |= there
+                if not there or any(one.written_ms < since_ms for one in there.values()):
                     break
                 seq = numbers[-1] - 1
-        self._read = read
+        self._read = used
+        tables = [one.table for _, one in sorted(used.items()) if one.table is not None]
         if not tables:
             return SCHEMA.empty_table().select(self.columns or SCHEMA.names)
-        made = pa.concat_tables(reversed(tables)).unify_dictionaries()
+        made = pa.concat_tables(tables).unify_dictionaries()
         return made.filter(pc.greater_equal(made["logged_ms"], since_ms))
 
-    def _of(self, number: int) -> tuple[pa.Table | None, int]:
-        """A commit's rows, None without any, and when it was written; 0 for one that retention has deleted."""
+    def _of(self, number: int) -> _Read | None:
+        """A commit's rows; None when there is none of that number."""
         if number in self._read:
             return self._read[number]
         try:
             one = commit(self.store, number)
             parts = [read(self.store, segment.key, self.columns) for segment in one.segments]
         except ObjectNotFound:
-            return None, 0
-        return (pa.concat_tables(parts).unify_dictionaries() if parts else None), one.written_ms
+            return None
+        return _Read(pa.concat_tables(parts).unify_dictionaries() if parts else None, one.written_ms)
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A commit's rows, None without any."""
+
+    table: pa.Table | None
+    written_ms: int
+
+    @property
+    def rows(self) -> int:
+        return 0 if self.table is None else len(self.table)

@@ -17,9 +17,15 @@ def demo(
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the viewers.")] = None,
     content_epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the videos.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of world and training.")] = None,
+    loop: Annotated[
+        bool, typer.Option(help="Let tastes turn at the end: drift, retraining, canary, promotion.")
+    ] = True,
     json: JsonFlag = False,
 ) -> None:
-    """Train on real clips and a rendered world, and show what came of it (about 6 minutes on 2 cores)."""
+    """Train on real clips and a rendered world, serve it, let tastes turn, and show what came of it.
+
+    About 6 minutes on 2 cores. Exit code 1 when the loop did not close.
+    """
     from rich.console import Console
 
     from rapt import demo as job
@@ -32,8 +38,10 @@ def demo(
     }  # fmt: skip
     arguments = {name: value for name, value in chosen.items() if value is not None}
     console = Console(stderr=json)
-    done = job.run(settings.load(), arguments, console)
+    done = job.run(settings.load(), arguments, console, loop=loop)
     if json:
         print_json(done.document())
     else:
         show(done, console)
+    if done.loop and done.loop.incomplete:
+        raise typer.Exit(1)

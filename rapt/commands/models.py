@@ -43,6 +43,34 @@ def models(json: JsonFlag = False) -> None:
 
 
 @app.command(rich_help_panel=PANEL)
+def decay(json: JsonFlag = False) -> None:
+    """Tell whether the serving model keeps its promises, from what viewers did, and whether it is to be trained again."""
+    from rapt import settings
+    from rapt.retraining import Watcher, policy_of
+    from wire.objects import ObjectStore
+
+    chosen = settings.load()
+    watcher = Watcher(chosen, ObjectStore.from_env(chosen.environment()), policy_of(chosen))
+    due = watcher.look()
+    facts = watcher.told.facts
+    if json:
+        print_json({"model": watcher.told.model, "retrain": due.now, "why": due.why, "facts": to_builtins(facts)})
+        return
+    if facts is not None and facts.decay.bias is not None and facts.decay.excess is not None:
+        found = facts.decay
+        rows = [
+            (name, f"{one.value:+.1%}", f"{one.lower:+.1%} to {one.upper:+.1%}", f"{margin:.0%}")
+            for name, one, margin in (
+                ("engagement, less what was predicted", found.bias, watcher.policy.bias_margin),
+                ("log loss, less what was promised", found.excess, watcher.policy.loss_margin),
+            )
+        ]
+        print_table(("OF MODEL " + watcher.told.model[:12], "IS", "AT ANY LOOK WITHIN", "MARGIN"), rows)
+        note(f"{found.impressions} impressions of {found.viewers} viewers, normalised entropy {found.ne or 0:.3f}")
+    note(f"retrain: {'yes' if due.now else 'no'}; {due.why}")
+
+
+@app.command(rich_help_panel=PANEL)
 def predict(
     user: Annotated[str, typer.Option(help="The viewer; one that the log does not know is a new viewer.")],
     videos: Annotated[str, typer.Option(help="Video ids, with commas between them.")],

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
-
-import msgspec
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from interest.datasets.observations import SCHEMA
 from interest.experiments.assignment import Arm, Trial, assign
-from wire import observations
+from tests.observed import commit
 from wire.objects import ObjectStore
-from wire.observations import ArmTally, Commit, Place, Segment
+from wire.observations import ArmTally
 
 WINDOW_MS = 1000
 VIDEOS = 3
@@ -26,7 +19,7 @@ class Written:
     def __init__(self, store: ObjectStore, seed: int = 0, viewers: int = 1000) -> None:
         self.store, self.rng = store, np.random.default_rng(seed)
         self.habit = self.rng.beta(3, 5, viewers)
-        self.seq = -1
+        self.seq = 0
         self.tallies: dict[str, dict[str, ArmTally]] = {}
 
     def write(
@@ -38,19 +31,7 @@ class Written:
             at_ms = int(begin_ms + (end_ms - begin_ms) * (viewer + 0.5) / len(self.habit))
             rows += self._request(trials, f"u{viewer}", habit, at_ms, lift, failing)
         self.seq += 1
-        data = io.BytesIO()
-        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), data)
-        body = data.getvalue()
-        key = f"{observations.PREFIX}day=1970-01-01/{self.seq:010d}.parquet"
-        self.store.put_bytes(key, body)
-        made = Commit(
-            seq=self.seq, writer="test", window_ms=WINDOW_MS,
-            places={0: Place(watermark_ms=end_ms + WINDOW_MS, replay=(0, 0), read=(0, 0))},
-            segments=(Segment(key=key, rows=len(rows), sha256=hashlib.sha256(body).hexdigest()),),
-            tallies=self.tallies,
-        )  # fmt: skip
-        self.store.put_bytes(observations.key(self.seq), msgspec.json.encode(made))
-        self.store.put_bytes(observations.HEAD, msgspec.json.encode(made))
+        commit(self.store, self.seq, rows, end_ms + WINDOW_MS, window_ms=WINDOW_MS, tallies=self.tallies)
 
     def _request(
         self, trials: tuple[Trial, ...], user: str, habit: float, at_ms: int, lift: float, failing: bool
