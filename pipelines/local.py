@@ -134,6 +134,8 @@ def _environment(folder: Path, environment: Mapping[str, str]) -> dict[str, str]
         # A folder `components` where the user stands must not be taken for ours.
         "PYTHONSAFEPATH": "1",
         "PYTHONUNBUFFERED": "1",
+        # Threads that spin while they wait for each other take ten times as long on cores that others use too.
+        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
     }
 
 

@@ -44,7 +44,7 @@ def models(json: JsonFlag = False) -> None:
 
 @app.command(rich_help_panel=PANEL)
 def decay(json: JsonFlag = False) -> None:
-    """Tell whether the serving model keeps its promises, from what viewers did, and whether it is to be trained again."""
+    """Tell whether the serving model keeps its promises, from what viewers did, and whether a retraining is due."""
     from rapt import settings
     from rapt.retraining import Watcher, policy_of
     from wire.objects import ObjectStore
@@ -52,20 +52,21 @@ def decay(json: JsonFlag = False) -> None:
     chosen = settings.load()
     watcher = Watcher(chosen, ObjectStore.from_env(chosen.environment()), policy_of(chosen))
     due = watcher.look()
-    facts = watcher.told.facts
+    facts, policy = watcher.told.facts, watcher.policy
     if json:
         print_json({"model": watcher.told.model, "retrain": due.now, "why": due.why, "facts": to_builtins(facts)})
         return
-    if facts is not None and facts.decay.bias is not None and facts.decay.excess is not None:
+    if facts is not None and facts.decay.bias and facts.decay.excess:
         found = facts.decay
+        kinds = (
+            ("engagement, less what was predicted", facts.decay.bias, policy.bias_margin),
+            ("log loss, less what was promised", facts.decay.excess, policy.loss_margin),
+        )
         rows = [
             (name, f"{one.value:+.1%}", f"{one.lower:+.1%} to {one.upper:+.1%}", f"{margin:.0%}")
-            for name, one, margin in (
-                ("engagement, less what was predicted", found.bias, watcher.policy.bias_margin),
-                ("log loss, less what was promised", found.excess, watcher.policy.loss_margin),
-            )
+            for name, one, margin in kinds
         ]
-        print_table(("OF MODEL " + watcher.told.model[:12], "IS", "AT ANY LOOK WITHIN", "MARGIN"), rows)
+        print_table((f"OF MODEL {watcher.told.model[:12]}", "IS", "AT ANY LOOK WITHIN", "MARGIN"), rows)
         note(f"{found.impressions} impressions of {found.viewers} viewers, normalised entropy {found.ne or 0:.3f}")
     note(f"retrain: {'yes' if due.now else 'no'}; {due.why}")
 
