@@ -35,8 +35,16 @@ from wire.models import promote, publish_bundle
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 QUICK = "labels: {windowSeconds: 3, slackSeconds: 1}\n"
 DECIDED_S, RATE = 420.0, 25
-GONE = {"ConnectError", "ConnectTimeout", "ReadError", "ReadTimeout", "RemoteProtocolError", "WriteError"}
-"""What callers of a server see that was killed."""
+GONE = {
+    "ConnectError",
+    "ConnectTimeout",
+    "ReadError",
+    "ReadTimeout",
+    "RemoteProtocolError",
+    "WriteError",
+    "not available",
+}
+"""What callers of a transformer see that was killed: when its feeder dies a moment before it, it says so."""
 EXPERIMENT, OPERATOR = "trial", "experiments"
 KILLED = ("labels", OPERATOR, "transformer")
 
