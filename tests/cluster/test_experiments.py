@@ -170,7 +170,10 @@ def traffic(deployed: Deployed, models: Models, *, kills: bool = False) -> Itera
         yield came
     finally:
         process.send_signal(signal.SIGINT)
-        said, errors = process.communicate(timeout=90)
+        try:
+            said, errors = process.communicate(timeout=90)
+        finally:
+            process.kill()
     assert '{\n  "requests"' in said, said[-2000:] + errors[-2000:]
     came |= json.JSONDecoder().raw_decode(said[said.index('{\n  "requests"') :])[0]
     shown = ("requests", "seconds", "latency_ms", "failures", "models", "engaged_share_ranked")
@@ -181,14 +184,13 @@ def traffic(deployed: Deployed, models: Models, *, kills: bool = False) -> Itera
 
 def decided(deployed: Deployed) -> dict[str, Any]:
     """The status of the experiment once it is carried out."""
-    began = time.monotonic()
 
     def finished() -> bool:
         return bool(status(deployed).get("finished"))
 
     deployed.until(finished, lambda: f"it is decided and done: {status(deployed)}", DECIDED_S)
     found = status(deployed)
-    took_s = time.monotonic() - began
+    took_s = time.time() - found["createdMs"] / 1e3
     until_s = (found["decidedMs"] - found["startedMs"]) / 1e3
     print(f"{found['phase']} {until_s:.0f} s after its first viewer, done {took_s:.0f} s after it was applied:"
           f" {found['reason']}; {found['lift']}, viewers {found['viewers']}, requests {found['requests']}")  # fmt: skip
