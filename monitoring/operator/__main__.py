@@ -34,6 +34,8 @@ def main() -> None:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     for noisy in ("kafka", "kopf.objects", "urllib3"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
+    # A deletion that waits for its candidate to end is in order, though kopf calls it an error.
+    logging.getLogger("kopf.objects").addFilter(lambda record: "failed temporarily" not in record.getMessage())
     told = Told()
     routes = worker_routes(ready=lambda: told.waits_for, status=lambda: told, registry=registry(told))
     with serving(options.host, options.port, routes):

@@ -38,7 +38,8 @@ def run_inside(cluster: Kubectl, arguments: Sequence[str], image: str = IMAGES["
     cluster.apply(pod(name, arguments, image))
     try:
         _until_begun(cluster, name)
-        follow = subprocess.Popen([*cluster.command, "logs", "--follow", name])
+        # A group of its own: a terminal's Ctrl-C would end it before the command has told its summary.
+        follow = subprocess.Popen([*cluster.command, "logs", "--follow", name], process_group=0)
         try:
             follow.wait()
         except KeyboardInterrupt:

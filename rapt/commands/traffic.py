@@ -33,7 +33,13 @@ def traffic(
     endpoint: Annotated[str, typer.Option(help="Where to ask.", show_default="the one of `rapt up`")] = "",
     json: JsonFlag = False,
 ) -> None:
-    """Let simulated viewers ask the endpoint and react to what it ranks first; Ctrl-C ends it with the same summary."""
+    """Let simulated viewers ask the endpoint and react to what it ranks first; Ctrl-C ends it with the same summary.
+
+    So does SIGTERM, after the requests under way.
+    """
+    import signal
+    from threading import Event
+
     from interest.simulator.audience import Audience
     from rapt import settings, stack
     from rapt.client import Client
@@ -51,12 +57,14 @@ def traffic(
         if not client.ready():
             raise EndpointUnavailable(f"the endpoint at {where} is not ready; see: rapt status")
     sending = producer(KafkaSettings.from_env(chosen.stream_environment()))
-    progress = Progress()
+    progress, ended = Progress(), Event()
+    before = signal.signal(signal.SIGTERM, lambda *_: ended.set())
     try:
         plan = Plan(where, rate, seconds, candidates, page, randomised, seed)
-        came = run(Audience(catalog, latents, users, seed), sending, plan, progress.tell)
+        came = run(Audience(catalog, latents, users, seed), sending, plan, progress.tell, ended)
     finally:
         sending.close()
+        signal.signal(signal.SIGTERM, before)
     progress.end()
     if json:
         print_json(came.document())

@@ -69,9 +69,9 @@ class Deployed:
         self.until(alone, f"there is one pod of {component}")
         return found[0]
 
-    def kill(self, pod: str) -> None:
-        """End a pod as a lost node would: nothing in it hears of that."""
-        self.cluster("delete", "pod", pod, "--grace-period=0", "--force")
+    def kill(self, *pods: str) -> None:
+        """End pods as a lost node would: nothing in them hears of that."""
+        self.cluster("delete", "pod", *pods, "--grace-period=0", "--force")
 
     def start_gateway(self) -> None:
         """Have the pod that commands run in."""

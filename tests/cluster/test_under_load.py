@@ -174,14 +174,18 @@ def test_what_is_taken_stays_within_what_is_asked_for(served: Deployed) -> None:
 
 
 def test_uninstalling_leaves_data_and_nothing_else(served: Deployed) -> None:
-    """And installing again finds the data."""
+    """And the kind Experiment, with what was tried; installing again finds all of it."""
     cluster, users = served.cluster, ["kept-0", "kept-1", "kept-2"]
     with served.beside("sends.py", "kept", "3", "5", "1"):
         pass
     served.until(lambda: served.events_of(*users) == [5, 5, 5], "the events count")
+    about = {"apiVersion": "rapt.dev/v1alpha1", "kind": "Experiment", "metadata": {"name": "tried"}}
+    cluster.apply({**about, "spec": {"candidate": "0" * 64}})
+    served.until(lambda: tried(served).get("finished", False), lambda: f"it is rolled back: {tried(served)}", 60)
     cluster.helm("uninstall", "rapt", "--wait", deadline_s=120)
     kinds = ("deployments", "services", "pods", "networkpolicies", "poddisruptionbudgets", "serviceaccounts",
-             "inferenceservices", "horizontalpodautoscalers", "configmaps", "secrets")  # fmt: skip
+             "roles", "rolebindings", "inferenceservices", "horizontalpodautoscalers", "configmaps",
+             "secrets")  # fmt: skip
 
     def left() -> list[str]:
         return [
@@ -193,5 +197,16 @@ def test_uninstalling_leaves_data_and_nothing_else(served: Deployed) -> None:
         ]
 
     served.until(lambda: left() == [], lambda: f"nothing of the release is left but {left()}", 60)
+    kept = tried(served)
+    assert kept["phase"] == "RolledBack" and "the store has no model" in kept["reason"]
     have_chart(served.plan)
     served.until(lambda: served.events_of(*users) == [5, 5, 5], "the viewers' states are back")
+    settled(served)
+    assert tried(served) == kept
+    cluster("delete", "experiment", "tried", "--timeout=60s", deadline_s=70)
+
+
+def tried(served: Deployed) -> dict[str, Any]:
+    """The status of the experiment `tried`."""
+    found: dict[str, Any] = served.cluster.get("experiment", "tried").get("status", {})
+    return found

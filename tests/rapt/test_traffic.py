@@ -155,8 +155,9 @@ def environment(object_store_env: dict[str, str], embedded_broker: EmbeddedBroke
     return env
 
 
-def test_ctrl_c_ends_it_with_all_events_acknowledged_and_the_summary(
-    endpoint: Endpoint, environment: dict[str, str], object_store: ObjectStore, tmp_path: Path
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_or_sigterm_ends_it_with_all_events_acknowledged_and_the_summary(
+    endpoint: Endpoint, environment: dict[str, str], object_store: ObjectStore, tmp_path: Path, number: signal.Signals
 ) -> None:
     digest = publish(object_store, tmp_path / "model", simulated=True)
     enough = threading.Event()
@@ -169,7 +170,7 @@ def test_ctrl_c_ends_it_with_all_events_acknowledged_and_the_summary(
     try:
         while not enough.wait(0.1):
             assert running.poll() is None, running.communicate()
-        running.send_signal(signal.SIGINT)
+        running.send_signal(number)
         out, complaint = running.communicate(timeout=60)
     finally:
         running.kill()
