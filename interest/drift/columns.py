@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from interest.drift.homogeneity import Homogeneity, homogeneity
 from interest.drift.multiplicity import holm
@@ -110,19 +111,18 @@ def cells(pair: Pair) -> tuple[tuple[Ints, Ints], list[str]]:
 
 
 def _measure_numbers(pair: Pair, nulls: tuple[float, float]) -> ColumnDrift:
-    reference, current = (np.sort(one[~np.isnan(one)]) for one in pair.values)
+    ordered = [np.sort(one) for one in pair.values]  # NaN last
+    reference, current = (one[: len(one) - np.isnan(one).sum()] for one in ordered)
     points = np.concatenate([reference, current])
-    points.sort(kind="stable")  # merges two runs
+    order = np.argsort(points, kind="stable")  # merges two runs
+    points = points[order]
     edges = _edges(points)
     null = len(edges) + 1
-    placed = [np.where(np.isnan(one), null, np.searchsorted(edges, one)) for one in pair.values]
+    # Without groups the order of rows does not matter, and sorted ones find their cells sooner.
+    values = ordered if pair.groups is None else pair.values
+    placed = [np.where(np.isnan(one), null, np.searchsorted(edges, one)) for one in values]
     made = homogeneity((placed[0], placed[1]), null + 1, pair.groups)
-    # How much of each table lies at or below every point, null below all.
-    below = [
-        (rows - len(one) + np.searchsorted(one, points, side="right")) / rows
-        for one, rows in zip((reference, current), pair.rows, strict=True)
-    ]
-    distance = max(abs(nulls[1] - nulls[0]), float(np.abs(below[1] - below[0]).max(initial=0.0)))
+    distance = _kolmogorov_smirnov(points, order >= len(reference), pair.rows)
     finite = [one[np.isfinite(one)] for one in (reference, current)]
     shift = None
     words = f"{pair.name} has other values: {distance:.0%} of the rows lie elsewhere"
@@ -145,6 +145,15 @@ def _measure_levels(pair: Pair, nulls: tuple[float, float]) -> ColumnDrift:
     shares = (float(made.shares[0, moved]), float(made.shares[1, moved]))
     words = _share(what.get(level % len(levels), f"{pair.name} = {levels[level]!r}"), shares)
     return _column(pair, nulls, made, made.total_variation, None, words)
+
+
+def _kolmogorov_smirnov(points: Floats, current: NDArray[np.bool_], rows: tuple[int, int]) -> float:
+    """The largest difference of the two distribution functions, nulls below all points; `current`: whose a point is."""
+    so_far = np.cumsum(current)
+    nulls = (rows[0] - (len(points) - int(current.sum())), rows[1] - int(current.sum()))
+    ends = np.append(points[1:] != points[:-1], True)[: len(points)]
+    below = (nulls[1] + so_far[ends]) / rows[1] - (nulls[0] + np.flatnonzero(ends) + 1 - so_far[ends]) / rows[0]
+    return max(abs(nulls[1] / rows[1] - nulls[0] / rows[0]), float(np.abs(below).max(initial=0.0)))
 
 
 def _column(

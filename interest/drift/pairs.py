@@ -43,7 +43,7 @@ class Pair:
         """Independent units of the two tables: groups, or rows."""
         if self.groups is None:
             return self.rows
-        return len(np.unique(self.groups[0])), len(np.unique(self.groups[1]))
+        return _distinct(self.groups[0]), _distinct(self.groups[1])
 
     def where(self, masks: tuple[NDArray[np.bool_], NDArray[np.bool_]]) -> Pair:
         """Some of the rows."""
@@ -75,6 +75,10 @@ def codes(columns: tuple[pa.ChunkedArray, pa.ChunkedArray]) -> tuple[Floats, Flo
     numbers = np.asarray(encoded.indices.cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
     first = len(columns[0])
     return numbers[:first], numbers[first:], tuple(encoded.dictionary.to_pylist())
+
+
+def _distinct(numbers: Ints) -> int:
+    return int(np.count_nonzero(np.bincount(numbers)))
 
 
 def _table(table: Table, side: str) -> pa.Table:
