@@ -9,12 +9,13 @@ of numbers (null below all of them), the total variation of levels.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from interest.drift.homogeneity import Homogeneity, homogeneity
+from interest.drift.homogeneity import LEAST_EXPECTED, Homogeneity, homogeneity
 from interest.drift.multiplicity import holm
 from interest.drift.pairs import SIDES, Floats, Ints, Pair, Table, pairs
 
@@ -101,8 +102,12 @@ def cells(pair: Pair) -> tuple[tuple[Ints, Ints], list[str]]:
     """The cell of each row of both tables, and what levels the cells stand for: the last two are others and null."""
     assert pair.names is not None  # noqa: S101
     size = len(pair.names)
-    counts = sum(np.bincount(one[~np.isnan(one)].astype(np.int64), minlength=size) for one in pair.values)
-    frequent = np.argsort(-np.asarray(counts), kind="stable")[:LEVELS]
+    known = np.concatenate([one[~np.isnan(one)] for one in pair.values])
+    counts = np.bincount(known.astype(np.int64), minlength=size)
+    order = np.argsort(-counts, kind="stable")
+    # Of levels as frequent as the first that is left out none is taken: which one would hang on the order of the rows.
+    limit = counts[order[LEVELS]] if size > LEVELS else 0
+    frequent = order[:LEVELS][counts[order[:LEVELS]] > limit]
     place = np.full(size + 1, len(frequent))
     place[frequent] = np.arange(len(frequent))
     place[size] = len(frequent) + 1
@@ -116,7 +121,7 @@ def _measure_numbers(pair: Pair, nulls: tuple[float, float]) -> ColumnDrift:
     points = np.concatenate([reference, current])
     order = np.argsort(points, kind="stable")  # merges two runs
     points = points[order]
-    edges = _edges(points)
+    edges = _edges(points, int(len(points) / sum(pair.rows) * min(pair.units) / LEAST_EXPECTED))
     null = len(edges) + 1
     # Without groups the order of rows does not matter, and sorted ones find their cells sooner.
     values = ordered if pair.groups is None else pair.values
@@ -138,6 +143,8 @@ def _measure_numbers(pair: Pair, nulls: tuple[float, float]) -> ColumnDrift:
 def _measure_levels(pair: Pair, nulls: tuple[float, float]) -> ColumnDrift:
     placed, levels = cells(pair)
     made = homogeneity(placed, len(levels), pair.groups)
+    if pair.names and len(levels) == len((OTHERS, NULL)) and not any(nulls):
+        made = replace(made, p_value=None)  # no level is frequent
     moved = int(np.abs(made.shares[1] - made.shares[0]).argmax())
     inside = np.flatnonzero(made.cell == moved)
     level = int(inside[0]) if len(inside) == 1 else OTHERS
@@ -167,12 +174,16 @@ def _column(
     )
 
 
-def _edges(points: Floats) -> Floats:
-    """Upper ends of the cells of sorted numbers: their deciles; a value that holds several of them has its own cell."""
+def _edges(points: Floats, most: int) -> Floats:
+    """Upper ends of the cells of sorted numbers: their deciles, or fewer quantiles where `most` says so.
+
+    A value that holds several of them has a cell of its own.
+    """
     if not len(points):
         return points
-    deciles, times = np.unique(points[np.arange(1, DECILES) * len(points) // DECILES], return_counts=True)
-    return np.unique(np.concatenate([deciles, np.nextafter(deciles[times > 1], -np.inf)]))
+    parts = min(DECILES, max(2, most))
+    quantiles, times = np.unique(points[np.arange(1, parts) * len(points) // parts], return_counts=True)
+    return np.unique(np.concatenate([quantiles, np.nextafter(quantiles[times > 1], -np.inf)]))
 
 
 def _moved(name: str, means: tuple[float, float], spreads: tuple[float, float], distance: float) -> str:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtr
 
 from interest.drift.columns import ALPHA, LEAST_DISTANCE, too_few
+from interest.drift.homogeneity import effective_groups
 from interest.drift.multiplicity import holm
 from interest.drift.pairs import SIDES
 from interest.errors import InvalidRecord
@@ -102,11 +103,11 @@ def area_above_half(reference: Floats, current: Floats, groups: tuple[Ints, Ints
     count = 1 + max(int(one.max()) for one in groups)
     added = np.bincount(groups[1], (higher - auc) / len(higher), count)
     added += np.bincount(groups[0], (lower - auc) / len(lower), count)
-    units = len(np.unique(np.concatenate(groups)))
-    error = float(np.sqrt(units / (units - 1) * (added**2).sum()))
+    effective = min(effective_groups(np.bincount(one).astype(np.float64)) for one in groups)
+    error = float(np.sqrt(effective / (effective - 1.0) * (added**2).sum()))
     if error == 0.0:
         return auc, 0.0 if auc > 0.5 else 1.0
-    return auc, float(stdtr(units - 2, (0.5 - auc) / error))
+    return auc, float(stdtr(effective - 1.0, (0.5 - auc) / error))
 
 
 def permutation_mmd(
