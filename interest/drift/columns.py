@@ -29,6 +29,7 @@ LEVELS = 20
 """The most frequent levels have a cell each; all others share one."""
 OTHERS, NULL = -2, -1
 """Their cells, the last of a column of levels."""
+FLAG = frozenset({"false", "true"})
 SHIFTED = 0.1
 """Standard deviations below which a column's mean has stayed."""
 SPREAD = 1.1
@@ -145,13 +146,23 @@ def _measure_levels(pair: Pair, nulls: tuple[float, float]) -> ColumnDrift:
     made = homogeneity(placed, len(levels), pair.groups)
     if pair.names and len(levels) == len((OTHERS, NULL)) and not any(nulls):
         made = replace(made, p_value=None)  # no level is frequent
+    return _column(pair, nulls, made, made.total_variation, None, _moved_level(pair, made, levels))
+
+
+def _moved_level(pair: Pair, made: Homogeneity, levels: list[str]) -> str:
+    """The level whose share moved most; booleans are told by the share that is true."""
     moved = int(np.abs(made.shares[1] - made.shares[0]).argmax())
-    inside = np.flatnonzero(made.cell == moved)
+    inside = np.flatnonzero(made.cell == moved) - len(levels)
     level = int(inside[0]) if len(inside) == 1 else OTHERS
-    what = {OTHERS % len(levels): f"other levels of {pair.name}", NULL % len(levels): f"nulls of {pair.name}"}
     shares = (float(made.shares[0, moved]), float(made.shares[1, moved]))
-    words = _share(what.get(level % len(levels), f"{pair.name} = {levels[level]!r}"), shares)
-    return _column(pair, nulls, made, made.total_variation, None, words)
+    if level == NULL:
+        return _share(f"nulls of {pair.name}", shares)
+    if level == OTHERS:
+        return _share(f"other levels of {pair.name}", shares)
+    if FLAG.issuperset(pair.names or ()):
+        true = levels.index("true") if "true" in levels else len(levels)
+        return _share(pair.name, tuple(float((one == true).mean()) for one in cells(pair)[0]))
+    return _share(f"{pair.name} = {levels[level]!r}", shares)
 
 
 def _kolmogorov_smirnov(points: Floats, current: NDArray[np.bool_], rows: tuple[int, int]) -> float:
@@ -202,5 +213,5 @@ def _moved(name: str, means: tuple[float, float], spreads: tuple[float, float], 
     return f"{name} changed its shape: {distance:.0%} of the rows lie elsewhere, the mean stays"
 
 
-def _share(what: str, shares: tuple[float, float]) -> str:
+def _share(what: str, shares: tuple[float, ...]) -> str:
     return f"{what} {'rose' if shares[1] > shares[0] else 'fell'} from {shares[0]:.1%} to {shares[1]:.1%}"

@@ -121,6 +121,7 @@ def permutation_mmd(
     pooled = pooled - pooled.mean(0)
     squares = (pooled**2).sum(1)
     distances = np.maximum(squares[:, None] + squares - 2.0 * pooled @ pooled.T, 0.0)
+    np.fill_diagonal(distances, 0.0)
     apart = distances[distances > 0]
     if not len(apart):
         return 0.0, 1.0
