@@ -101,8 +101,8 @@ def too_few(units: tuple[int, int], what: str, least: int = LEAST_UNITS) -> str:
 
 def cells(pair: Pair) -> tuple[tuple[Ints, Ints], list[str]]:
     """The cell of each row of both tables, and what levels the cells stand for: the last two are others and null."""
-    assert pair.names is not None  # noqa: S101
-    size = len(pair.names)
+    names = pair.names or ()
+    size = len(names)
     known = np.concatenate([one[~np.isnan(one)] for one in pair.values])
     counts = np.bincount(known.astype(np.int64), minlength=size)
     order = np.argsort(-counts, kind="stable")
@@ -113,7 +113,7 @@ def cells(pair: Pair) -> tuple[tuple[Ints, Ints], list[str]]:
     place[frequent] = np.arange(len(frequent))
     place[size] = len(frequent) + 1
     coded = [place[np.where(np.isnan(one), size, one).astype(np.int64)] for one in pair.values]
-    return (coded[0], coded[1]), [*(pair.names[level] for level in frequent), "others", "null"]
+    return (coded[0], coded[1]), [*(names[level] for level in frequent), "others", "null"]
 
 
 def _measure_numbers(pair: Pair, nulls: tuple[float, float]) -> ColumnDrift:
@@ -133,7 +133,9 @@ def _measure_numbers(pair: Pair, nulls: tuple[float, float]) -> ColumnDrift:
     shift = None
     words = f"{pair.name} has other values: {distance:.0%} of the rows lie elsewhere"
     if min(map(len, finite)):
-        (low, high), (before, after) = ([float(one.mean()) for one in finite], [float(one.std()) for one in finite])
+        low, high = (float(one.mean()) for one in finite)
+        # Rounding gives a constant some spread.
+        before, after = (float(one.std()) if one[0] < one[-1] else 0.0 for one in finite)
         shift = (high - low) / before if before > 0 else None
         words = _moved(pair.name, (low, high), (before, after), distance)
     if abs(nulls[1] - nulls[0]) >= distance / 2:
@@ -180,6 +182,8 @@ def _column(
     if made.p_value is None:
         words = f"{pair.name}: too few rows of any one level to compare them"
         return ColumnDrift(name=pair.name, rows=pair.rows, nulls=nulls, words=words)
+    if distance == 0.0:
+        words = f"{pair.name} has not moved"
     return ColumnDrift(
         name=pair.name, rows=pair.rows, nulls=nulls, distance=distance, shift=shift, p_value=made.p_value, words=words
     )

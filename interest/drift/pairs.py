@@ -135,7 +135,7 @@ def _kind(name: str, column: pa.ChunkedArray, side: str) -> str:
 def _numbers(column: pa.ChunkedArray) -> Floats:
     if column.null_count == len(column):
         return np.full(len(column), np.nan)
-    return np.asarray(column.cast(pa.float64()).to_numpy(), np.float64)
+    return np.asarray(column.cast(pa.float64(), safe=False).to_numpy(), np.float64)
 
 
 def _owners(tables: tuple[pa.Table, pa.Table], name: str) -> tuple[Ints, Ints]:

@@ -64,6 +64,7 @@ def test_the_shift_is_in_standard_deviations_of_the_reference() -> None:
         (np.arange(100.0) - 49.5, 3 * (np.arange(100.0) - 49.5), "x spreads wider, standard deviation 28.87 to 86.6"),
         (np.arange(100.0) - 49.5, (np.arange(100.0) - 49.5) / 3, "x spreads less, standard deviation 28.87 to 9.622"),
         (np.ones(100), np.full(100, 2.0), "x rose, mean 1 to 2"),
+        (np.full(1000, 0.1), np.full(1000, 0.2), "x rose, mean 0.1 to 0.2"),
         (np.zeros(100), np.tile([-1.0, 1.0], 50), "x was one value and spreads now"),
         (np.tile([-1.0, 1.0], 50), np.linspace(-1.73, 1.73, 100), "x changed its shape: 29% of the rows lie elsewhere"),
         (np.ones(100), np.full(100, np.inf), "x has other values: 100% of the rows lie elsewhere"),
@@ -202,7 +203,7 @@ def test_levels_of_which_none_repeats_tell_nothing() -> None:
 def test_constant_and_empty_columns_have_not_moved() -> None:
     for values in (np.ones(100), np.full(100, np.nan), np.array(["a"] * 100), np.array([None] * 100, object)):
         found = one(values, values)
-        assert (found.p_value, found.distance, found.drifted) == (1.0, 0.0, False)
+        assert (found.p_value, found.distance, found.drifted, found.words) == (1.0, 0.0, False, "x has not moved")
 
 
 def test_infinite_numbers_lie_at_the_ends() -> None:
@@ -210,6 +211,12 @@ def test_infinite_numbers_lie_at_the_ends() -> None:
     found = one(before, np.where(np.isinf(before), np.inf, before))
     assert found.distance == pytest.approx(0.2)
     assert found.shift == pytest.approx(0.0)
+
+
+def test_whole_numbers_too_large_for_a_double_are_rounded() -> None:
+    large = np.arange(100, dtype=np.int64) + 2**62
+    assert one(large, large).distance == 0.0
+    assert one(large.astype(np.uint64), large.astype(np.uint64) // 2).drifted
 
 
 def test_a_column_that_one_table_lacks_is_null_there() -> None:
