@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.stats import binom, chi2_contingency
+from scipy.stats import binom, chi2_contingency, t
 
 from interest.drift.homogeneity import effective_groups, homogeneity
 
@@ -51,6 +51,22 @@ def test_rows_that_are_copies_add_nothing() -> None:
         (np.repeat(samples[0], 7), np.repeat(samples[1], 7)), 3, (np.repeat(groups[0], 7), np.repeat(groups[1], 7))
     )
     assert copied.p_value == pytest.approx(once.p_value)
+
+
+def test_two_labels_of_unequal_groups_are_a_t_test_of_what_each_group_adds() -> None:
+    rng = np.random.default_rng(5)
+    samples = [crowd(rng, 25, 300, first) for first in (0, 25)]
+    yes = [one[0] > 0 for one in samples]
+    means = [one.mean() for one in yes]
+    variance, effective = 0.0, []
+    for said, (_, who), mean in zip(yes, samples, means, strict=True):
+        sizes = np.array([(who == viewer).sum() for viewer in np.unique(who)])
+        effective.append(300**2 / (sizes**2).sum())
+        variance += sum(((said[who == viewer] - mean).sum() / 300) ** 2 for viewer in np.unique(who))
+    fewest = min(effective)
+    score = abs(means[1] - means[0]) / np.sqrt(variance * fewest / (fewest - 1))
+    made = homogeneity((yes[0].astype(int), yes[1].astype(int)), 2, (samples[0][1], samples[1][1]))
+    assert made.p_value == pytest.approx(2 * t.sf(score, fewest - 1))
 
 
 def test_null_groups_are_flagged_at_the_stated_level_where_pearsons_test_flags_most() -> None:
