@@ -177,6 +177,9 @@ def test_p_values_are_corrected_for_the_number_of_columns() -> None:
     found = compare({"x": before, **many}, {"x": after + 0.15, **many})
     assert found[0].p_value == alone.p_value and alone.p_value is not None
     assert found[0].corrected == pytest.approx(min(1.0, 10 * alone.p_value))
+    assert alone.distance is not None and alone.distance > 0.05
+    assert one(before, after + 0.15, alpha=1.01 * alone.p_value).drifted
+    assert not one(before, after + 0.15, alpha=0.99 * alone.p_value).drifted
 
 
 def test_too_few_rows_are_said_to_be_too_few() -> None:
