@@ -122,7 +122,7 @@ def _peer(dataset: Dataset, features: FeatureArrays, content: Content, *, encode
             made = [getattr(encoders, name)(torch.from_numpy(array)) for name, array in inputs.items()]
             embeddings = torch.stack(made, dim=1)
         histories, visible, now = before(dataset, chosen)
-        known = known_items(model, content.embeddings, content.present, content.log_length)
+        known = known_items(model, content)
         state = model.encode_viewer(
             known.token[torch.from_numpy(histories.video)],
             *(torch.from_numpy(array) for array in (histories.kind, histories.outcome, visible)),

@@ -106,7 +106,7 @@ def seal(folder: Path, about: Mapping[str, Any]) -> str:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name != MANIFEST
     }
-    manifest = {"format": FORMAT, "files": files, **about}
+    manifest = {**about, "format": FORMAT, "files": files}
     text = json.dumps(manifest, sort_keys=True, indent=1)
     (folder / MANIFEST).write_text(text)
     return hashlib.sha256(text.encode()).hexdigest()

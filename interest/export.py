@@ -132,10 +132,12 @@ def export_graphs(
             {"mfcc": {0: "B"}}, folder / "content_audio.onnx")  # fmt: skip
     _export(_ContentGraph(encoders, fusion, "text"), (torch.randn(2, text),), ["text"], ["content"],
             {"text": {0: "B"}}, folder / "content_text.onnx")  # fmt: skip
-    _export_fusion(folder, fusion)
+    export_fusion(folder, fusion)
 
 
-def _export_fusion(folder: Path, fusion: FusionPredictor) -> None:
+def export_fusion(folder: Path, fusion: FusionPredictor) -> None:
+    """Write those of the graphs that score into `folder`: all but the ones that make content."""
+    fusion.eval()
     c, m = fusion.config, len(MODALITIES)
     videos = (torch.randn(3, m, c.content), torch.randn(3))
     _export(_ItemGraph(fusion), videos, ["content", "log_length"], ["token", "query", "value", "appeal"],

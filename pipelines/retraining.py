@@ -11,7 +11,6 @@ from components.compare.component import compare
 from components.fine_tune.component import fine_tune
 from components.propose.component import propose
 from pipelines.tasks import LEARN, LIGHT, task_of
-from pipelines.training import features_of
 
 
 @dsl.pipeline(name="retraining", description="Observations to a candidate for the model that serves, when it is due")
@@ -27,7 +26,6 @@ def retraining(
     epochs: int = 6,
     rate: float = 1e-3,
     threads: int = 2,
-    max_failed_share: float = 0.5,
     bootstrap_resamples: int = 400,
     experiment: str = "",
 ) -> None:
@@ -45,14 +43,11 @@ def retraining(
         LEARN,
     )
     with dsl.If(found.outputs["Output"] == "retrain", name="due"):
-        features = features_of(found.outputs["catalog"], max_failed_share)
         dataset = task_of(
             build_dataset(catalog=found.outputs["catalog"], events=found.outputs["events"]), LIGHT
         ).outputs["dataset"]
         serving = found.outputs["serving"]
-        tuned = fine_tune(
-            dataset=dataset, **features, serving=serving, seed=seed, epochs=epochs, rate=rate, threads=threads
-        )
+        tuned = fine_tune(dataset=dataset, serving=serving, seed=seed, epochs=epochs, rate=rate, threads=threads)
         model = task_of(tuned, LEARN).outputs["model"]
         compared = task_of(
             compare(

@@ -26,8 +26,8 @@ from wire import models
 from wire.kafka import KafkaSettings, producer
 from wire.objects import ObjectStore
 
-VIEWERS, RATE, RANDOMISED = 1500, 30.0, 0.15
-CALM_S = 10.0
+VIEWERS, RATE, RANDOMISED = 1500, 35.0, 0.15
+CALM_S = 8.0
 """Seconds of traffic by which engagement before and after is told."""
 DEADLINE_S = 120.0
 LOOK_S = 0.25

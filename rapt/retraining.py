@@ -42,7 +42,7 @@ LOG = logging.getLogger(__name__)
 MOST = 200_000
 """The newest impressions are looked at, so many at most."""
 COLUMNS = ("request_id", "user_id", "model_digest", "logged_ms", "video_id", "score", "rank", "scored_position",
-           "position", "randomised", "candidates", "engaged")  # fmt: skip
+           "position", "randomised", "candidates", "engaged", "watch_ms", "skipped", "state_age_ms")  # fmt: skip
 
 
 class Told(msgspec.Struct, kw_only=True):

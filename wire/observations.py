@@ -21,7 +21,7 @@ from wire.objects import ObjectStore
 
 PREFIX = "observations/"
 HEAD = f"{PREFIX}head.json"
-READERS = 16
+READERS = 8
 """Commits that are read at the same time."""
 
 

@@ -21,6 +21,7 @@ from interest.datasets import observed
 from interest.datasets.events import write_events
 from interest.datasets.samples import WEIGHTS
 from interest.decay import BIAS_MARGIN, LOSS_MARGIN, Decay, decay
+from interest.drift.verdict import verdict
 from interest.errors import InvalidSetting
 from interest.records import Video
 from interest.retraining import COOL_DOWN_S, LEAST, OLDEST_S, Facts, Policy, due
@@ -34,6 +35,11 @@ RETRAIN, REST = "retrain", "rest"
 EVENTS = "events.parquet"
 MOST = 2_000_000
 """Impressions that are looked at: the newest."""
+DRIFT_COLUMNS = ("score", "engaged", "watch_ms", "skipped", "state_age_ms")
+DRIFT_LEAST, DRIFT_MOST = 2000, 50_000
+"""Impressions of either side."""
+DRIFT_ALPHA, DRIFT_DISTANCE = 0.001, 0.15
+"""One looks often, and what is small is no reason to train again."""
 
 
 def run(
@@ -99,11 +105,25 @@ def look(store: ObjectStore, bundle: Bundle, shown: pa.Table, policy: Policy, no
     began_ms = pc.min(mine["logged_ms"]).as_py() if len(mine) else None
     facts = Facts(
         decay=found,
+        drift=_drift(judged),
         usable=len(usable),
         served_s=None if began_ms is None else (now_ms - began_ms) / 1000,
         since_last_s=None if last is None else (now_ms - last.at_ms) / 1000,
     )
     return facts, usable
+
+
+def _drift(judged: pa.Table) -> tuple[str, ...]:
+    """What has moved between the first impressions that the model served and the last, in words."""
+    rows = min(len(judged) // 2, DRIFT_MOST)
+    if rows < DRIFT_LEAST:
+        return ()
+    table = judged.select([*DRIFT_COLUMNS, "user_id"])
+    found = verdict(
+        table.slice(0, rows), table.slice(len(table) - rows), alpha=DRIFT_ALPHA, least=DRIFT_DISTANCE, groups="user_id",
+        columns=DRIFT_COLUMNS,
+    )  # fmt: skip
+    return found.reasons
 
 
 def _decay(bundle: Bundle, judged: pa.Table, policy: Policy) -> Decay:

@@ -8,9 +8,6 @@ from components.image import IMAGE
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def fine_tune(
     dataset: dsl.Input[dsl.Dataset],
-    video_features: dsl.Input[dsl.Dataset],
-    audio_features: dsl.Input[dsl.Dataset],
-    text_features: dsl.Input[dsl.Dataset],
     serving: dsl.Input[dsl.Model],
     model: dsl.Output[dsl.Model],
     seed: int = 0,
@@ -23,13 +20,7 @@ def fine_tune(
 
     return run_step(
         "fine_tune",
-        inputs={
-            "dataset": dataset.path,
-            "video_features": video_features.path,
-            "audio_features": audio_features.path,
-            "text_features": text_features.path,
-            "serving": serving.path,
-        },
+        inputs={"dataset": dataset.path, "serving": serving.path},
         outputs={"model": model.path},
         params={"seed": seed, "threads": threads, "epochs": epochs, "rate": rate},
     )["digest"]

@@ -1,4 +1,4 @@
-"""Observations and the model that serves to a sealed model bundle: the fusion learns on, the encoders stay."""
+"""Observations and the model that serves to a sealed model bundle: all but content learns on."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from pathlib import Path
 
 from components.progress import reporter
 from components.runtime import scratch, tree_digest
-from components.train.step import load_features
 from interest.bundle import open_bundle, seal
 from interest.datasets.samples import Dataset
 from interest.models.names import VideoBackbone
@@ -16,9 +15,6 @@ from interest.training.settings import TrainSettings
 
 def run(
     dataset: Path,
-    video_features: Path,
-    audio_features: Path,
-    text_features: Path,
     serving: Path,
     model: Path,
     *,
@@ -29,10 +25,7 @@ def run(
 ) -> dict[str, str]:
     """Write the bundle folder `model`; returns its digest. Killed and started again, it goes on where it was."""
     samples, base = Dataset.read(dataset), open_bundle(serving)
-    work = scratch()
-    features = load_features(samples.videos, (video_features, audio_features, text_features), work)
     backbone = VideoBackbone(base.manifest["settings"]["backbone"])
     settings = TrainSettings(seed=seed, threads=threads, backbone=backbone, epochs=epochs, rate=rate)
-    about = tune_bundle(samples, features, base, settings, model, checkpoints=work / "checkpoints", report=reporter)
-    about["feature_settings"] = base.manifest["feature_settings"]
+    about = tune_bundle(samples, base, settings, model, checkpoints=scratch() / "checkpoints", report=reporter)
     return {"digest": seal(model, about | {"data": {"dataset": tree_digest(dataset)}})}

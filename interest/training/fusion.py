@@ -27,6 +27,8 @@ VALIDATION_TARGETS = 8000
 CALIBRATION_TARGETS = 24_000
 SCORE_BATCH = 64
 
+EVERY = slice(None)
+
 Ints = NDArray[np.int64]
 
 
@@ -63,24 +65,52 @@ class Content:
             torch.from_numpy(log_length(dataset.duration_s)),
         )
 
+    def made(self, model: FusionPredictor, rows: Tensor | slice = EVERY) -> Tensor:
+        """Content of some of the videos, [N, M, C]."""
+        return model.content(self.embeddings[rows], self.present[rows])
 
-def train_fusion(
-    dataset: Dataset,
-    content: Content,
-    settings: TrainSettings,
-    stage: Stage,
-    start: FusionPredictor | None = None,
+
+@dataclass(frozen=True)
+class FixedContent:
+    """Content as a model before has made it, `table` [V, M, C], which is not learned any more; `log_length` [V]."""
+
+    table: Tensor
+    log_length: Tensor
+
+    def made(self, model: FusionPredictor, rows: Tensor | slice = EVERY) -> Tensor:
+        """Content of some of the videos, [N, M, C]; in training some modalities are dropped at random."""
+        table = self.table[rows]
+        if not model.training:
+            return table
+        dropped = torch.rand(table.shape[:2]) < model.config.modality_dropout
+        return torch.where(dropped[..., None], model.missing.detach(), table)
+
+
+def train_fusion(dataset: Dataset, content: Content, settings: TrainSettings, stage: Stage) -> FusionPredictor:
+    """The calibrated fusion predictor, at its best validated weights."""
+    torch.manual_seed(settings.seed)
+    model = FusionPredictor(settings.fusion)
+    _standardise(model, content, np.unique(dataset.targets.video[dataset.rows(Split.TRAIN)]))
+    return _trained(model, dataset, content, settings, stage)
+
+
+def tune_fusion(
+    model: FusionPredictor, dataset: Dataset, content: FixedContent, settings: TrainSettings, stage: Stage
 ) -> FusionPredictor:
-    """The calibrated fusion predictor, at its best validated weights; with `start` that one, trained on."""
+    """The same for a model that was trained before: all learns on but what makes content."""
+    torch.manual_seed(settings.seed)
+    for fixed in (*model.adapters.parameters(), model.missing):
+        fixed.requires_grad_(False)
+    model.calibration.copy_(torch.tensor([1.0, 0.0]))
+    return _trained(model, dataset, content, settings, stage)
+
+
+def _trained(
+    model: FusionPredictor, dataset: Dataset, content: Content | FixedContent, settings: TrainSettings, stage: Stage
+) -> FusionPredictor:
+    """`model` at its best validated weights, calibrated."""
     if not len(dataset.rows(Split.VALIDATION)):
         raise NotEnoughData("no impression falls into the validation tenth of the time; the log is too short")
-    torch.manual_seed(settings.seed)
-    if start is None:
-        model = FusionPredictor(settings.fusion)
-        _standardise(model, content, np.unique(dataset.targets.video[dataset.rows(Split.TRAIN)]))
-    else:
-        model = start
-        model.calibration.copy_(torch.tensor([1.0, 0.0]))
     weighted = bool((dataset.targets.weight != 1.0).any())
     targets = _TrainTargets(dataset)
     chosen = some_viewers(dataset, dataset.rows(Split.VALIDATION), VALIDATION_TARGETS)
@@ -107,7 +137,7 @@ def train_fusion(
 
 
 def logits(
-    model: FusionPredictor, dataset: Dataset, content: Content, rows: Ints
+    model: FusionPredictor, dataset: Dataset, content: Content | FixedContent, rows: Ints
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(logit, log e(position)) of target rows, each with its own history exactly as serving sees it.
 
@@ -121,7 +151,7 @@ def logits(
     order = np.lexsort((end, start))
     groups = np.split(order, np.flatnonzero(np.diff(start[order])) + 1)
     with torch.no_grad():
-        items = known_items(model, content.embeddings, content.present, content.log_length)
+        items = known_items(model, content)
         for i in range(0, len(groups), SCORE_BATCH):
             batch = groups[i : i + SCORE_BATCH]
             most = max(len(group) for group in batch)
@@ -141,13 +171,14 @@ def logits(
     return out[0], out[1]
 
 
-def known_items(model: FusionPredictor, embeddings: Tensor, present: Tensor, log_length: Tensor) -> Items:
-    """Items of V videos and, as row -1, of a video that nothing is known of."""
-    content = torch.cat([model.content(embeddings, present), model.missing[None]])
-    return model.items(content, torch.cat([log_length, log_length.new_zeros(1)]))
+def known_items(model: FusionPredictor, content: Content | FixedContent, rows: Tensor | slice = EVERY) -> Items:
+    """Items of some videos and, as row -1, of a video that nothing is known of."""
+    made = torch.cat([content.made(model, rows), model.missing[None]])
+    length = content.log_length[rows]
+    return model.items(made, torch.cat([length, length.new_zeros(1)]))
 
 
-def calibrate(model: FusionPredictor, dataset: Dataset, content: Content) -> None:
+def calibrate(model: FusionPredictor, dataset: Dataset, content: Content | FixedContent) -> None:
     """Platt scaling of the logit on the validation split (Platt 1999), baked into the model."""
     rows = some_viewers(dataset, dataset.rows(Split.VALIDATION), CALIBRATION_TARGETS)
     model.calibration.copy_(torch.tensor([1.0, 0.0]))
@@ -208,11 +239,11 @@ class _TrainTargets:
         )
 
 
-def _score(model: FusionPredictor, content: Content, stretches: _Stretches) -> Scores:
+def _score(model: FusionPredictor, content: Content | FixedContent, stretches: _Stretches) -> Scores:
     """Scores of all targets of a batch of stretches; only the videos in it are adapted."""
     past = torch.from_numpy(stretches.histories.video)
     used, place = torch.unique(torch.cat([past.flatten().clamp(min=0), stretches.video.flatten()]), return_inverse=True)
-    items = known_items(model, content.embeddings[used], content.present[used], content.log_length[used])
+    items = known_items(model, content, used)
     split = past.numel()
     past_row = torch.where(past >= 0, place[:split].view(past.shape), -1)
     state = model.encode_viewer(

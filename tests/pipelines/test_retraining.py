@@ -137,10 +137,13 @@ def test_a_model_is_left_alone_until_it_decays_and_then_gets_a_better_candidate(
 
 
 def test_a_model_that_is_no_better_goes_nowhere(world: World) -> None:
-    """It has learned next to nothing: the rate is next to nothing."""
+    """The world is as it was, and what was learned is ruined by far too high a rate."""
     before = [one.name for one in proposed(world.store)]
-    world.observe(2, bq=-1.0)
-    done = world.retrain("no-better", trigger="now", least=3000, rate=1e-9, epochs=1)
+    for key in list(world.store.list("observations/")):
+        world.store.delete(key)
+    world.observe(2)
+    done = world.retrain("no-better", trigger="now", rate=5.0, epochs=1)
+    assert done.steps["collect_observations"].result["reasons"] == "asked for"
     assert done.steps["compare"].result["verdict"] == "no better", done.steps["compare"].result
     assert "propose" not in done.steps
     assert [one.name for one in proposed(world.store)] == before
