@@ -45,7 +45,7 @@ QUICK = {
     "label_window_s": 1.5,
     "label_slack_s": 1.0,
     "retrain_every_s": 1.0,
-    "retrain_least": 3000,
+    "retrain_least": 2500,
     "retrain_cool_down_s": 10.0,
     "retrain_experiment": msgspec.json.encode(
         {name: value for name, value in msgspec.to_builtins(SPEC).items() if name != "candidate"}
@@ -63,19 +63,28 @@ class Moment:
     what: str
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What viewers saw in a phase: requests, those that failed, videos that were ranked first and of them engaged."""
+
+    requests: int
+    failed: int
+    pages: Pages
+
+
 @dataclass
 class Loop:
-    """What happened. `engaged`: videos shown and engaged by phase; `incomplete` says what did not come about."""
+    """What happened. `phases`: what viewers saw in each; `incomplete` says what did not come about."""
 
     moments: list[Moment] = field(default_factory=list)
-    engaged: dict[str, Pages] = field(default_factory=dict)
+    phases: dict[str, Seen] = field(default_factory=dict)
     requests: int = 0
     failures: dict[str, int] = field(default_factory=dict)
     incomplete: str = ""
 
     def document(self) -> dict[str, object]:
         """For `--json`."""
-        shares = {phase: pages.share for phase, pages in self.engaged.items()}
+        shares = {name: seen.pages.share for name, seen in self.phases.items()}
         return {**asdict(self), "engaged": shares}
 
 
@@ -146,20 +155,26 @@ def _happen(
     with _phase(loop, "after", came):
         time.sleep(CALM_S)
     note("now a bad candidate on purpose: the model of before")
-    StoredRecords(store).apply(
-        Experiment(name=OLD, spec=msgspec.structs.replace(SPEC, candidate=old)), time.time_ns() // 1_000_000
-    )
-    ended = _ended(store, OLD)
+    with _phase(loop, "bad candidate on trial", came):
+        ended = _tried(store, old)
     note(f"{ended.phase}: {ended.reason}")
     if ended.phase is not Phase.ROLLED_BACK:
         raise Stalled(f"the bad candidate was not rolled back: {ended.reason}")
+
+
+def _tried(store: ObjectStore, candidate: str) -> Status:
+    """What became of an experiment with a model that a person puts up."""
+    StoredRecords(store).apply(
+        Experiment(name=OLD, spec=msgspec.structs.replace(SPEC, candidate=candidate)), time.time_ns() // 1_000_000
+    )
+    return _ended(store, OLD)
 
 
 @contextmanager
 def _viewers(settings: Settings, audience: Audience) -> Iterator[tuple[Traffic, float]]:
     """Viewers who ask all the while, and when they began."""
     # The embedded broker writes an object for each batch: a few larger ones keep it ahead.
-    sending = producer(KafkaSettings.from_env(settings.stream_environment()), linger_ms=50)
+    sending = producer(KafkaSettings.from_env(settings.stream_environment()), linger_ms=100)
     came, ended = Traffic(), threading.Event()
     failed: list[Exception] = []
     plan = Plan(settings.endpoint, RATE, 0, randomised_share=RANDOMISED)
@@ -184,11 +199,15 @@ def _viewers(settings: Settings, audience: Audience) -> Iterator[tuple[Traffic, 
 
 @contextmanager
 def _phase(loop: Loop, name: str, came: Traffic) -> Iterator[None]:
-    before = replace(came.ranked)
+    requests, failed, pages = came.requests, came.failures.total(), replace(came.ranked)
     try:
         yield
     finally:
-        loop.engaged[name] = Pages(came.ranked.shown - before.shown, came.ranked.engaged - before.engaged)
+        loop.phases[name] = Seen(
+            came.requests - requests,
+            came.failures.total() - failed,
+            Pages(came.ranked.shown - pages.shown, came.ranked.engaged - pages.engaged),
+        )
 
 
 def _until(condition: Callable[[], bool], what: str, deadline_s: float = DEADLINE_S) -> None:

@@ -119,13 +119,13 @@ def happened(loop: Loop) -> Table:
 def engagement(loop: Loop) -> Table:
     """What viewers made of the pages that the model ranked, before, during and after."""
     rows = [
-        (phase, f"{pages.shown}", "-" if pages.share is None else f"{pages.share:.1%}")
-        for phase, pages in loop.engaged.items()
-    ]
-    title = (
-        f"Videos that engaged, of those ranked first: {loop.requests} requests, {sum(loop.failures.values())} failed"
-    )
-    return _table(title, ("", "shown", "engaged"), rows)
+        (
+            phase, f"{seen.requests}", f"{seen.failed}",
+            "-" if seen.pages.share is None else f"{seen.pages.share:.1%}",
+        )
+        for phase, seen in loop.phases.items()
+    ]  # fmt: skip
+    return _table("What viewers made of what was ranked first", ("", "requests", "failed", "engaged"), rows)
 
 
 def places(demo: Demo) -> Table:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -39,10 +40,12 @@ from wire.objects import ObjectStore
 from wire.observations import Reader
 
 LOG = logging.getLogger(__name__)
+NICE = 10
+"""Serving comes first: this process, and the training that it starts, take what is left of the processor."""
 MOST = 200_000
 """The newest impressions are looked at, so many at most."""
 COLUMNS = ("request_id", "user_id", "model_digest", "logged_ms", "video_id", "score", "rank", "scored_position",
-           "position", "randomised", "candidates", "engaged", "watch_ms", "skipped", "state_age_ms")  # fmt: skip
+           "position", "randomised", "candidates", "engaged", "watch_ms", "skipped")  # fmt: skip
 
 
 class Told(msgspec.Struct, kw_only=True):
@@ -116,6 +119,7 @@ def main() -> None:
     parser.add_argument("--port", required=True, type=int, help="answers /live, /ready, /metrics, /status on loopback")
     options = parser.parse_args()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    os.nice(NICE)
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())

@@ -35,7 +35,7 @@ RETRAIN, REST = "retrain", "rest"
 EVENTS = "events.parquet"
 MOST = 2_000_000
 """Impressions that are looked at: the newest."""
-DRIFT_COLUMNS = ("score", "engaged", "watch_ms", "skipped", "state_age_ms")
+DRIFT_COLUMNS = ("score", "engaged", "watch_ms", "skipped")
 DRIFT_LEAST, DRIFT_MOST = 2000, 50_000
 """Impressions of either side."""
 DRIFT_ALPHA, DRIFT_DISTANCE = 0.001, 0.15
