@@ -5,6 +5,7 @@ Nobody helps: the stack's own processes see it, train, try and promote; this onl
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ from interest.experiments.spec import Experiment, Guardrail, Metric, Spec
 from interest.simulator.audience import Audience
 from interest.simulator.world import VideoLatents
 from monitoring.experiments.records import StoredRecords
-from rapt import service, serving, stack
+from rapt import serving, stack
 from rapt.settings import Settings
 from rapt.traffic import Pages, Plan, Traffic, run
 from wire import models
@@ -52,7 +53,6 @@ QUICK = {
     ).decode(),
 }
 """A day in minutes: labels after seconds, looks every second."""
-OLD = "the-old-model"
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,7 @@ class Loop:
     phases: dict[str, Seen] = field(default_factory=dict)
     requests: int = 0
     failures: dict[str, int] = field(default_factory=dict)
+    last_failure: str = ""
     incomplete: str = ""
 
     def document(self) -> dict[str, object]:
@@ -110,6 +111,8 @@ def close_loop(
     loop = Loop()
     store = ObjectStore.from_env(settings.environment())
     audience = Audience(catalog, latents, VIEWERS, seed=int(time.time()))
+    # Nobody whose history is of another time.
+    audience.users = tuple(f"{secrets.token_hex(4)}-{user}" for user in audience.users)
     with _viewers(settings, audience) as (came, begun):
 
         def note(what: str) -> None:
@@ -121,7 +124,7 @@ def close_loop(
         except Stalled as stalled:
             loop.incomplete = str(stalled)
             note(str(stalled))
-    loop.requests, loop.failures = came.requests, dict(came.failures)
+    loop.requests, loop.failures, loop.last_failure = came.requests, dict(came.failures), came.last_failure
     return loop
 
 
@@ -164,10 +167,10 @@ def _happen(
 
 def _tried(store: ObjectStore, candidate: str) -> Status:
     """What became of an experiment with a model that a person puts up."""
-    StoredRecords(store).apply(
-        Experiment(name=OLD, spec=msgspec.structs.replace(SPEC, candidate=candidate)), time.time_ns() // 1_000_000
-    )
-    return _ended(store, OLD)
+    name = f"old-model-{secrets.token_hex(3)}"
+    asked = Experiment(name=name, spec=msgspec.structs.replace(SPEC, candidate=candidate))
+    StoredRecords(store).apply(asked, time.time_ns() // 1_000_000)
+    return _ended(store, name)
 
 
 @contextmanager
@@ -262,6 +265,5 @@ def _served(settings: Settings) -> str:
 
 def _restart(before: Settings, after: Settings) -> None:
     """Have what looks at viewers run with other settings."""
-    for name in ("retraining", "labels"):
-        service.stop(name, before.run_folder, before.stop_grace_s)
+    stack.end(before, ("retraining", "labels"))
     stack.up(after)

@@ -27,6 +27,8 @@ from rapt.memory import PeakMemory
 from rapt.predictions import Answer, Predictor
 from rapt.settings import Settings
 from rapt.traffic import line
+from wire import models
+from wire.objects import ObjectStore
 
 CLIPS = (
     ("bunny", "bigbuckbunny.mp4", "Big Buck Bunny: a huge gentle rabbit wakes up in a sunny meadow"),
@@ -91,6 +93,8 @@ def serve(settings: Settings, outcome: runs.Outcome, console: Console) -> Live:
     """Start what serves the run's model, and show it at work."""
     dataset = Path(outcome.step("build_dataset").outputs["dataset"])
     with console.status("start serving: broker, feeder, predictor, explainer, catalogue feed, transformer") as now:
+        # A run that was done before may have been followed by others, which made models of their own.
+        models.promote(ObjectStore.from_env(settings.environment()), outcome.model)
         stack.up(settings)
         stack.wait_served(settings, outcome.model)
         now.update("traffic")

@@ -100,6 +100,14 @@ def down(settings: Settings) -> list[str]:
         return ended
 
 
+def end(settings: Settings, names: Sequence[str]) -> None:
+    """End some services, and what would start them again; `up` starts all of them, as its settings say."""
+    with _lock(settings):
+        service.stop(supervisor.NAME, settings.run_folder, settings.stop_grace_s)
+        for name in names:
+            service.stop(name, settings.run_folder, settings.stop_grace_s)
+
+
 def status(settings: Settings) -> list[ServiceStatus]:
     """What of the stack runs, and what it takes."""
     again = supervisor.restarts(settings.run_folder)

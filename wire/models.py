@@ -6,6 +6,7 @@ import errno
 import json
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -50,13 +51,20 @@ def publish_bundle(
 
 def promote(store: ObjectStore, digest: str) -> None:
     """Have a published model serve everybody; raises `ObjectNotFound` when it is not published."""
-    store.put_bytes(LATEST, store.get_bytes(f"models/{digest}.json"))
+    pointer = json.loads(store.get_bytes(f"models/{digest}.json"))
+    store.put_bytes(LATEST, json.dumps({**pointer, "promoted_at_ms": time.time_ns() // 1_000_000}).encode())
 
 
 def latest(store: ObjectStore) -> str:
     """Digest of the model that serves everybody; raises `ObjectNotFound` when there is none."""
     digest: str = json.loads(store.get_bytes(LATEST))["digest"]
     return digest
+
+
+def promoted_ms(store: ObjectStore) -> int:
+    """Since when `latest` serves everybody, 0 when that is not known; raises `ObjectNotFound` when nothing does."""
+    found: int = json.loads(store.get_bytes(LATEST)).get("promoted_at_ms", 0)
+    return found
 
 
 def list_models(store: ObjectStore) -> list[Published]:

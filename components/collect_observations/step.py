@@ -95,14 +95,19 @@ def run(
 
 def look(store: ObjectStore, bundle: Bundle, shown: pa.Table, policy: Policy, now_ms: int) -> tuple[Facts, pa.Table]:
     """What is known of the serving model, and the impressions that a retraining would learn from."""
-    mine = shown.filter(pc.equal(shown["model_digest"].cast(pa.string()), bundle.digest))
+    since_ms = models.promoted_ms(store)
+    now_serves = pc.and_(
+        pc.equal(shown["model_digest"].cast(pa.string()), bundle.digest),
+        pc.greater_equal(shown["logged_ms"], since_ms),
+    )
+    mine = shown.filter(now_serves)
     judged = mine.filter(pc.is_valid(mine["score"]))
     found = _decay(bundle, judged, policy)
     usable = shown
     if found.since is not None:
         usable = shown.filter(pc.greater_equal(shown["logged_ms"], judged["logged_ms"][found.since]))
     last = retrainings.last(store)
-    began_ms = pc.min(mine["logged_ms"]).as_py() if len(mine) else None
+    began_ms = since_ms or (pc.min(mine["logged_ms"]).as_py() if len(mine) else None)
     facts = Facts(
         decay=found,
         drift=_drift(judged),

@@ -15,6 +15,7 @@ from inference.state.store import StateWriter
 from inference.state.tally import Tally
 from wire.errors import OffsetGone
 from wire.kafka import EARLIEST, EVENTS, Client, Consumer, KafkaSettings, Record, consumer
+from wire.kafka.patience import Patience
 from wire.kafka.pulse import Pulse
 
 LOG = logging.getLogger(__name__)
@@ -24,11 +25,6 @@ IDLE_S = 0.05
 BEAT_S = 0.01
 WAIT_MS = 50
 """How soon a broker that lets a fetch wait is asked again: what a viewer does counts that much later."""
-BEHIND_S = 2.0
-CATCH_UP_WAIT_MS = 10_000
-"""How long a fetch may take of a feeder that has been behind for BEHIND_S. Tansu spends the wait on listing the objects
-from the offset on, and answers with nothing when it is over: behind by some thousand, 50 ms would never bring a record.
-"""
 UNKNOWN = sys.maxsize
 
 
@@ -53,8 +49,7 @@ class Feeder:
         self._ready_lag = ready_lag
         self._checkpointer = checkpointer
         self._dead_letters = DeadLetters(kafka, status)
-        self._wait_ms = WAIT_MS
-        self._level_at = time.monotonic()
+        self._patience = Patience(WAIT_MS)
         self._consumer = self._connect()
         self._stamps: dict[int, int] = {}
         self._expected: dict[int, int] = {}
@@ -87,7 +82,10 @@ class Feeder:
             LOG.info("topic %s has %d partitions now", EVENTS, self._pulse.partitions)
             self._writer.partitions = self._pulse.partitions
             self._restart()
-        self._choose_wait(now)
+        lag = self._status.lag
+        if lag != UNKNOWN and self._patience.changed(records=bool(records), lag=lag):
+            LOG.info("%d records behind: fetches may take %d ms", lag, self._patience.wait_ms)
+            self._restart()
 
     def close(self) -> None:
         """End the connections."""
@@ -98,23 +96,11 @@ class Feeder:
     def _connect(self) -> Consumer:
         known = self._writer.offsets()
         starts = {(EVENTS, number): known.get(number, EARLIEST) for number in range(self._writer.partitions)}
-        return consumer(self._kafka, starts, self._client, wait_ms=self._wait_ms)
+        return consumer(self._kafka, starts, self._client, wait_ms=self._patience.wait_ms)
 
     def _restart(self) -> None:
         self._consumer.close()
         self._consumer = self._connect()
-
-    def _choose_wait(self, now: float) -> None:
-        """Let fetches take long while far behind, and be short again when level."""
-        if self._status.lag == UNKNOWN:
-            return
-        if self._status.lag == 0:
-            self._level_at = now
-        wait_ms = CATCH_UP_WAIT_MS if now - self._level_at >= BEHIND_S else WAIT_MS
-        if wait_ms != self._wait_ms:
-            LOG.info("%d records behind: fetches may take %d ms", self._status.lag, wait_ms)
-            self._wait_ms = wait_ms
-            self._restart()
 
     def _go_to_earliest(self, error: OffsetGone) -> None:
         """Records were deleted before they were read; the histories go on with what there is."""

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Mapping
 
 from wire.errors import OffsetGone
 from wire.kafka import EARLIEST, UNKNOWN_LAG, Client, Consumer, KafkaSettings, Record, consumer
+from wire.kafka.patience import Patience
 
 LOG = logging.getLogger(__name__)
 AT_ONCE = 4096
 WAIT_MS = 250
-BEHIND_S = 2.0
-CATCH_UP_WAIT_MS = 10_000
-"""How long a fetch may take when far behind: Tansu spends it on listing objects, and then answers with nothing."""
 
 Gone = Callable[[int, bool], None]
 """Is told the partition in which records were deleted unread, and whether its topic was made anew."""
@@ -28,8 +25,8 @@ class Source:
     ) -> None:
         self._kafka, self._client, self.topic, self._on_gone = kafka, client, topic, on_gone
         self._places = {(topic, number): offset for number, offset in starts.items()}
-        self._wait_ms = WAIT_MS
-        self._level_at = time.monotonic()
+        self._patience = Patience(WAIT_MS)
+        self._came = False
         self._gone: set[int] = set()
         self._consumer: Consumer | None = None
         self._open()
@@ -40,7 +37,9 @@ class Source:
         for number in list(self._gone):
             self._to_earliest(source, number)
         try:
-            return source.poll(AT_ONCE, timeout_s)
+            records = source.poll(AT_ONCE, timeout_s)
+            self._came = self._came or bool(records)
+            return records
         except OffsetGone as error:
             LOG.error("%s; going on at the earliest record, labels lack what lay between", error)
             self._gone.add(error.partition)
@@ -60,14 +59,8 @@ class Source:
     def choose_wait(self) -> None:
         """Let fetches take long while far behind, and be short again when level."""
         lags = self.lags().values()
-        now = time.monotonic()
-        if UNKNOWN_LAG in lags:
-            return
-        if not any(lags):
-            self._level_at = now
-        wait_ms = CATCH_UP_WAIT_MS if now - self._level_at >= BEHIND_S else WAIT_MS
-        if wait_ms != self._wait_ms:
-            self._wait_ms = wait_ms
+        came, self._came = self._came, False
+        if UNKNOWN_LAG not in lags and self._patience.changed(records=came, lag=sum(lags)):
             self.close()
 
     def close(self) -> None:
@@ -78,7 +71,7 @@ class Source:
             self._consumer = None
 
     def _open(self) -> Consumer:
-        self._consumer = consumer(self._kafka, self._places, self._client, wait_ms=self._wait_ms)
+        self._consumer = consumer(self._kafka, self._places, self._client, wait_ms=self._patience.wait_ms)
         return self._consumer
 
     def _to_earliest(self, source: Consumer, number: int) -> None:
