@@ -20,7 +20,7 @@ help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## /\1\t/p' Makefile | expand -t 12
 	@echo "ARGS=... passes options on, as in: make demo ARGS='--world-videos 100'"
 
-demo: $(INSTALLED) ## train on real clips and a rendered world, serve the model, show it at work (about 6 minutes)
+demo: $(INSTALLED) ## train on real clips and a rendered world, serve the model, close the loop (about 6 minutes)
 	@$(BIN)/rapt demo $(ARGS)
 
 install: $(INSTALLED) ## make the environment for working on Rapt

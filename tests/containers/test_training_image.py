@@ -12,6 +12,7 @@ import pytest
 
 from components.runtime import tree_digest
 from interest.catalog import Catalog
+from interest.simulator.world import VideoLatents
 from pipelines.known import PIPELINES
 from pipelines.local import StepOutcome, run
 from rapt.cluster.create import IMAGES, build
@@ -19,10 +20,12 @@ from rapt.credentials import Credentials
 from rapt.service import stop
 from tests.conftest import start_store
 from tests.containers.steps import Containers, Ended, Run, shared
+from tests.observed import observe
 from tests.pipelines.small import fetch, films, own, ungated
 from tests.trained import SMALL
-from wire.models import latest
+from wire.models import fetch_bundle, latest
 from wire.objects import ObjectStore
+from wire.proposals import proposed
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
@@ -80,14 +83,34 @@ def test_videos_and_logs_of_ones_own_come_in(
     assert (counts["rejected"], counts["rows"]) == (0, simulated["events"])
 
 
-def test_every_component_of_the_pipelines_ran(trained_in_containers: Run) -> None:
+@pytest.fixture(scope="module")
+def retrained(
+    trained_in_containers: Run, containers_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Run:
+    """The retraining pipeline, a container a step, after tastes of the model's viewers have turned."""
+    store, folder = ObjectStore.from_env(containers_env), tmp_path_factory.mktemp("retrained")
+    bundle = fetch_bundle(store, latest(store), folder / "cache")
+    dataset = Path(trained_in_containers.steps["build_dataset"].outputs["dataset"])
+    observe(store, 1, bundle, Catalog.read(dataset), VideoLatents.read(dataset), 1, bq=-1.0)
+    given = {"trigger": "now", "threads": 1, "bootstrap_resamples": 100}
+    return Containers(PIPELINES["retraining"], given, shared(folder / "run"), containers_env).wait()
+
+
+def test_a_model_that_lost_touch_gets_a_candidate(retrained: Run, containers_env: dict[str, str]) -> None:
+    assert retrained.failures == {}, retrained.log[-2000:]
+    assert retrained.steps["compare"].result["verdict"] == "better", retrained.steps["compare"].result
+    (asked,) = proposed(ObjectStore.from_env(containers_env))
+    assert asked.name == retrained.steps["propose"].result["experiment"]
+
+
+def test_every_component_of_the_pipelines_ran(trained_in_containers: Run, retrained: Run) -> None:
     named = {
         name.removeprefix("comp-").replace("-", "_")
         for pipeline in PIPELINES.values()
         for name, one in pipeline.pipeline_spec.components.items()
         if one.WhichOneof("implementation") == "executor_label"
     }
-    assert named - trained_in_containers.steps.keys() == {"import_user_logs"}
+    assert named - trained_in_containers.steps.keys() - retrained.steps.keys() == {"import_user_logs"}
 
 
 def test_a_bad_input_is_told(training_image: str, containers_env: dict[str, str], tmp_path: Path) -> None:

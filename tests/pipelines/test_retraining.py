@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from interest.bundle import Bundle
 from interest.catalog import Catalog
-from interest.history import HISTORY, Feedback, moment, outcomes
-from interest.scoring import Scorer
-from interest.simulator.audience import Audience
 from interest.simulator.world import VideoLatents
 from pipelines.known import PIPELINES
 from pipelines.local import Outcome, run
-from tests.observed import commit
+from tests.observed import observe
 from tests.pipelines.small import ungated
 from wire import models, retrainings
 from wire.objects import ObjectStore
@@ -30,7 +25,6 @@ SMALL = {
     "world_videos": 60, "viewers": 200, "events_per_viewer": 40, "content_epochs": 2, "epochs": 3,
     "threads": 1, "bootstrap_resamples": 10,
 }  # fmt: skip
-VIEWERS, PAGE, CANDIDATES, RANDOMISED = 700, 5, 30, 0.2
 QUICK = {"threads": 1, "bootstrap_resamples": 100, "cool_down_s": 0.0}
 
 
@@ -48,47 +42,9 @@ class World:
         self.seq = 0
 
     def observe(self, seed: int, **constants: float) -> None:
-        """Every viewer asks once, without a history, in a world of these constants."""
-        audience = Audience(self.catalog, self.latents, VIEWERS, seed)
-        audience.shift(**constants)
-        rng = np.random.default_rng(seed)
-        nothing = Feedback(*(np.full((1, HISTORY), fill) for fill in (-1, 0, 0, 1, 0)))
-        scorer = Scorer(self.bundle, threads=1)
-        state = scorer.encode_all(
-            video=nothing.video, kind=nothing.kind, outcome=outcomes(nothing, np.zeros((1, HISTORY))),
-            length=np.zeros((1, 1), np.int64),
-        )  # fmt: skip
-        now = moment(np.array([-1]), np.array([0]))[:, None]
-        rows: list[dict[str, Any]] = []
-        begin_ms = time.time_ns() // 1_000_000 - 60_000
-        for viewer in range(VIEWERS):
-            asked = rng.choice(len(self.catalog), CANDIDATES, replace=False)
-            score = scorer.score(state, now, asked[None], np.ones((1, CANDIDATES), np.int64)).probability[0]
-            drawn = bool(rng.random() < RANDOMISED)
-            order = np.arange(CANDIDATES) if drawn else np.argsort(-score)
-            at_ms, request = begin_ms + 50 * viewer, f"{seed}-{viewer}"
-            shown = [self.catalog.videos[asked[place]].video_id for place in order[:PAGE]]
-            reaction = audience.react(viewer, shown, at_ms, request_id=request, randomised=drawn)
-            for number, place in enumerate(order[:PAGE]):
-                done = reaction.events[2 * number + 1]
-                rows.append(
-                    {
-                        "request_id": request, "user_id": f"{seed}-{viewer}", "arm": "stable", "propensity": 1.0,
-                        "model_digest": self.digest, "ts_ms": at_ms, "logged_ms": at_ms, "candidates": CANDIDATES,
-                        "video_id": shown[number], "score": float(score[place]), "scored_position": 1,
-                        "rank": 1 + int((score > score[place]).sum()), "position": number + 1, "randomised": drawn,
-                        "engaged": self.engaged(shown[number], done.kind, done.watch_ms), "watch_ms": done.watch_ms,
-                        "feedback": [{"kind": done.kind.value, "ts_ms": done.ts_ms, "watch_ms": done.watch_ms,
-                                      "position": number + 1}],
-                    }
-                )  # fmt: skip
+        """What viewers of a world of these constants did."""
         self.seq += 1
-        commit(self.store, self.seq, rows, begin_ms + 60_000)
-
-    def engaged(self, video_id: str, kind: Any, watch_ms: int) -> bool:
-        from interest.records import engaged
-
-        return engaged([(kind, watch_ms)], self.catalog[video_id].duration_s)
+        observe(self.store, self.seq, self.bundle, self.catalog, self.latents, seed, **constants)
 
     def retrain(self, name: str, **arguments: Any) -> Outcome:
         return run(PIPELINES["retraining"], {**QUICK, **arguments}, self.folder / name, self.environment)

@@ -17,6 +17,7 @@ from monitoring.experiments.records import StoredRecords, audits
 from monitoring.experiments.replay import replay
 from tests.monitoring.experiments.written import Written
 from wire.objects import ObjectStore
+from wire.proposals import propose, proposed
 
 STABLE, GOOD, MISSING = "a" * 64, "b" * 64, "d" * 64
 SPEC = Spec(candidate=GOOD, share=(0.25, 0.5), step_after="5s", window="2s", deadline="60s")
@@ -158,7 +159,7 @@ def store(object_store_env: dict[str, str]) -> ObjectStore:
 
 
 def emptied(store: ObjectStore) -> ObjectStore:
-    for prefix in ("experiments/", "observations/"):
+    for prefix in ("experiments/", "observations/", "proposals/"):
         for key in list(store.list(prefix)):
             store.delete(key)
     return store
@@ -308,3 +309,17 @@ def test_what_was_counted_under_the_same_name_before_does_not_count(stage: Stage
         stage.second()
     assert stage.status("x").phase is Phase.RUNNING
     assert "candidate" in stage.status("x").requests
+
+
+def test_what_a_pipeline_proposes_is_begun_once(stage: Stage) -> None:
+    propose(stage.store, Experiment(name="retrained-b", spec=SPEC))
+    stage.look()
+    assert stage.status("retrained-b").created_ms == stage.now_ms
+    assert list(proposed(stage.store)) == []
+    began_ms, stage.now_ms = stage.now_ms, stage.now_ms + 5000
+    propose(stage.store, Experiment(name="retrained-b", spec=replace(SPEC, candidate=MISSING)))
+    stage.look()
+    kept = stage.records.get("retrained-b")
+    assert kept is not None
+    assert (kept.experiment.spec, kept.status.created_ms) == (SPEC, began_ms), "it stays as it was"
+    assert list(proposed(stage.store)) == []

@@ -10,6 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from interest.experiments.decision import Phase, Status
+from interest.experiments.spec import parse
 from monitoring.operator.errors import KubernetesDenied, KubernetesUnavailable, ObjectChanged, ObjectMissing
 from monitoring.operator.records import KubernetesRecords
 from tests.monitoring.operator.apiserver import ApiServer
@@ -187,3 +188,11 @@ def test_a_default_status_is_that_of_a_new_one(server: ApiServer, records: Kuber
     put(server)
     (kept,) = records.all()
     assert replace(kept.status, created_ms=0) == Status()
+
+
+def test_what_a_pipeline_proposes_becomes_a_resource_once(server: ApiServer, records: KubernetesRecords) -> None:
+    asked = parse(experiment("retrained", share=[0.5]))
+    records.begin(asked, 0)
+    records.begin(parse(experiment("retrained", share=[0.25])), 0)
+    (kept,) = records.all()
+    assert kept.experiment == asked
