@@ -323,3 +323,14 @@ def test_what_a_pipeline_proposes_is_begun_once(stage: Stage) -> None:
     assert kept is not None
     assert (kept.experiment.spec, kept.status.created_ms) == (SPEC, began_ms), "it stays as it was"
     assert list(proposed(stage.store)) == []
+
+
+def test_a_clock_that_is_off_by_hours_changes_no_decision(store: ObjectStore) -> None:
+    """Windows are cut by the stream's time; what devices and transformers say the time is does not matter."""
+    found = []
+    for skew_ms in (0, 7 * 3_600_000, -7 * 3_600_000):
+        stage = Stage(emptied(store))
+        stage.apply("x", SPEC)
+        found.append(stage.run("x", lift=0.35, skew_ms=skew_ms))
+    assert found[0].phase is Phase.PROMOTED
+    assert found == found[:1] * 3
