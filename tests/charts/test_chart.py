@@ -386,7 +386,7 @@ def test_the_operator_may_do_what_it_does_and_nothing_else(made: Release) -> Non
         return
     (role,) = made.of_kind("Role")
     wanted = {
-        ("rapt.dev", "experiments"): ["get", "list", "watch", "patch"],
+        ("rapt.dev", "experiments"): ["get", "list", "watch", "create", "patch"],
         ("rapt.dev", "experiments/status"): ["patch"],
         ("serving.kserve.io", "inferenceservices"): ["get", "list", "create", "patch", "delete"],
         ("", "pods"): ["list"],
