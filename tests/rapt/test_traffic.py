@@ -160,8 +160,8 @@ def test_ctrl_c_or_sigterm_ends_it_with_all_events_acknowledged_and_the_summary(
     endpoint: Endpoint, environment: dict[str, str], object_store: ObjectStore, tmp_path: Path, number: signal.Signals
 ) -> None:
     digest = publish(object_store, tmp_path / "model", simulated=True)
-    enough = threading.Event()
-    endpoint.score = lambda *_: float(len(endpoint.asked) < 20 or not enough.set())
+    enough, begun_ms = threading.Event(), time.time_ns() // 1_000_000
+    endpoint.score = lambda *_: float(len(endpoint.asked) < 40 or not enough.set())
     command = [RAPT, "traffic", "--rate", "20", "--seconds", "0", "--users", "40", "--json", "--model", digest,
                "--endpoint", endpoint.url]  # fmt: skip
     running = subprocess.Popen(
@@ -182,9 +182,11 @@ def test_ctrl_c_or_sigterm_ends_it_with_all_events_acknowledged_and_the_summary(
     assert came["undelivered"] == ""
     requests = {f"r{number}" for number in range(1, len(endpoint.asked) + 1)}
     users = {body["instances"][0]["user_id"] for _, body in endpoint.asked}
-    found = events_of(
-        environment, lambda event: event.user_id in users and event.request_id in requests, came["events"]
-    )
+
+    def mine(event: Event) -> bool:
+        return event.ts_ms >= begun_ms and event.user_id in users and event.request_id in requests
+
+    found = events_of(environment, mine, came["events"])
     assert len({event.event_id for event in found}) == came["events"]
 
 
