@@ -30,7 +30,7 @@ from wire.objects import ObjectStore
 VIEWERS, RATE, RANDOMISED = 1500, 35.0, 0.15
 CALM_S = 8.0
 """Seconds of traffic by which engagement before and after is told."""
-DEADLINE_S = 120.0
+DEADLINE_S = 150.0
 LOOK_S = 0.25
 TURNED = {"bq": -1.0}
 """What changes in the world: what everybody liked a little is what everybody dislikes."""
