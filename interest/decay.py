@@ -24,6 +24,8 @@ LOSS_MARGIN = 0.02
 LEAST_VIEWERS = 100
 AHEAD = 10.0
 """The intervals are narrowest when there is this many times the variance of the first LEAST_VIEWERS viewers."""
+LEAST_ROWS = 100
+"""A change has so many rows on either side; of fewer, one rare outcome would look like one."""
 
 Floats = NDArray[np.float64]
 
@@ -38,8 +40,8 @@ class Interval(msgspec.Struct, frozen=True):
 
 class Decay(msgspec.Struct, frozen=True, kw_only=True):
     """How a model does. `bias`: actual over predicted engagement, less 1; `excess`: log loss above the promised one, as
-    a share of what always predicting the mean costs. `since`: row at which the change most likely began; None when
-    nothing has decayed. `reasons` says in words what has.
+    a share of what always predicting the mean costs. `since`: row at which the change most likely began, 0 when it
+    was so all along; None when nothing has decayed. `reasons` says in words what has.
     """
 
     impressions: int = 0
@@ -101,16 +103,21 @@ def decay(
 def change(series: Floats) -> int:
     """Where the means of K series [K, N] most likely changed, all at once: the row from which on the new ones hold.
 
-    The split at which the means before and after differ most for their noise (CUSUM, Page 1954; Hawkins 1977).
+    The split at which the means before and after differ most for their noise (CUSUM, Page 1954; Hawkins 1977). 0 when
+    they differ by no more than noise does somewhere (Bonferroni over the splits): then it was so from the beginning.
     """
     count = series.shape[1]
-    if count < 2:
+    before = np.arange(LEAST_ROWS, count - LEAST_ROWS + 1)
+    if not len(before):
         return 0
-    before = np.arange(1, count)
     centred = series - series.mean(1, keepdims=True)
     spread = np.maximum(centred.std(1, keepdims=True), 1e-12)
-    sums = np.cumsum(centred / spread, 1)[:, :-1]
-    return int(np.argmax((sums**2).sum(0) / (before * (count - before)))) + 1
+    sums = np.cumsum(centred / spread, 1)[:, before - 1]
+    strength = sums**2 * count / (before * (count - before))
+    split = int(np.argmax(strength.sum(0)))
+    if strength[:, split].max() < 2 * np.log(strength.size / ALPHA):
+        return 0
+    return int(before[split])
 
 
 def _interval(values: Floats, viewer: NDArray[np.int64], early: NDArray[np.bool_], alpha: float) -> Interval:

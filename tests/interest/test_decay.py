@@ -71,6 +71,14 @@ def test_a_change_within_the_margin_is_none() -> None:
     assert not decay(*world(2000, 20, shift=-0.05, after=0.0)).decayed
 
 
+def test_what_was_so_from_the_beginning_has_no_moment_of_change() -> None:
+    """Else the noise at either end would be taken for one, and all but a few impressions would be thrown away."""
+    assert [decay(*world(300, 10, shift=-1.0, after=0.0, seed=seed)).since for seed in range(20)] == [0] * 20
+    rare = np.zeros((1, 1000))
+    rare[0, -1] = 1.0
+    assert change(rare) == 0
+
+
 def test_the_moment_of_a_change_is_where_the_means_part() -> None:
     rng = np.random.default_rng(3)
     series = rng.standard_normal((2, 1000))
