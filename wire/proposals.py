@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 
 import msgspec
@@ -9,6 +10,7 @@ import msgspec
 from interest.experiments.spec import Experiment
 from wire.objects import ObjectStore
 
+LOG = logging.getLogger(__name__)
 PREFIX = "proposals/"
 
 
@@ -18,9 +20,14 @@ def propose(store: ObjectStore, experiment: Experiment) -> None:
 
 
 def proposed(store: ObjectStore) -> Iterator[Experiment]:
-    """Those that were asked for and not begun yet."""
+    """Those that were asked for and not begun yet; what is no experiment is told and deleted, so as to hold up none."""
     for key in store.list(PREFIX):
-        yield msgspec.json.decode(store.get_bytes(key), type=Experiment)
+        data = store.get_bytes(key)
+        try:
+            yield msgspec.json.decode(data, type=Experiment)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            LOG.error("%s is no experiment and is deleted: %s: %.1000r", store.uri(key), error, data)
+            store.delete(key)
 
 
 def begun(store: ObjectStore, name: str) -> None:

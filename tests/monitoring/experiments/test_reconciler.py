@@ -334,3 +334,12 @@ def test_a_clock_that_is_off_by_hours_changes_no_decision(store: ObjectStore) ->
         found.append(stage.run("x", lift=0.35, skew_ms=skew_ms))
     assert found[0].phase is Phase.PROMOTED
     assert found == found[:1] * 3
+
+
+def test_a_proposal_that_is_none_holds_up_nothing(stage: Stage) -> None:
+    for name, data in {"cut-off": b'{"name": "cut', "no-spec": b'{"name": "x"}', "no-text": b"\xff"}.items():
+        stage.store.put_bytes(f"proposals/{name}.json", data)
+    propose(stage.store, Experiment(name="retrained-b", spec=SPEC))
+    stage.look()
+    assert stage.status("retrained-b").phase is Phase.PENDING
+    assert list(stage.store.list("proposals/")) == []
