@@ -6,6 +6,7 @@ A commit counts once `head.json` has its number or a higher one; what lies beyon
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from interest.datasets.observations import SCHEMA
 from wire.errors import ObjectNotFound
 from wire.objects import ObjectStore
 
+LOG = logging.getLogger(__name__)
 PREFIX = "observations/"
 HEAD = f"{PREFIX}head.json"
 READERS = 8
@@ -132,7 +134,10 @@ class Reader:
         self._read: dict[int, _Read] = {}
 
     def newest(self, *, most: int, since_ms: int = 0) -> pa.Table:
-        """Rows logged from `since_ms` on, in the order of commits: the `most` newest and some more."""
+        """Rows logged from `since_ms` on, in the order of commits: the `most` newest and some more.
+
+        Segments that lack a column, as an earlier version wrote them, are passed over.
+        """
         seq = found.seq if (found := head(self.store)) else 0
         used: dict[int, _Read] = {}
         with ThreadPoolExecutor(READERS) as pool:
@@ -157,10 +162,20 @@ class Reader:
             return self._read[number]
         try:
             one = commit(self.store, number)
-            parts = [read(self.store, segment.key, self.columns) for segment in one.segments]
+            found = [self._segment(segment.key) for segment in one.segments]
         except ObjectNotFound:
             return None
+        parts = [part for part in found if part is not None]
         return _Read(pa.concat_tables(parts).unify_dictionaries() if parts else None, one.written_ms)
+
+    def _segment(self, key: str) -> pa.Table | None:
+        """A segment's rows; None when it lacks a column."""
+        file = pq.ParquetFile(io.BytesIO(self.store.get_bytes(key)))
+        wanted = list(self.columns or SCHEMA.names)
+        if missing := [name for name in wanted if name not in file.schema_arrow.names]:
+            LOG.warning("%s is passed over: an earlier version wrote it, without %s", key, ", ".join(missing))
+            return None
+        return file.read(wanted).select(wanted)
 
 
 @dataclass(frozen=True)

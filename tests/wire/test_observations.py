@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 
+import pyarrow.parquet as pq
 import pytest
 
 from tests.observed import commit
 from wire.objects import ObjectStore
-from wire.observations import HEAD, READERS, Reader, key
+from wire.observations import HEAD, READERS, Reader, key, segment_key
 
 COLUMNS = ("request_id", "logged_ms", "arm")
 
@@ -57,3 +59,13 @@ def test_what_retention_has_deleted_is_not_there_and_what_was_cut_off_neither(st
     commit(store, 6, rows(6), 0)
     store.put_bytes(HEAD, head)
     assert ids(Reader(store, COLUMNS), most=10**6)[-1] == "5-1"
+
+
+def test_what_an_earlier_version_wrote_is_passed_over_where_it_lacks_a_column(store: ObjectStore) -> None:
+    for seq in (1, 2):
+        commit(store, seq, rows(seq), 0)
+    old, data = segment_key("1970-01-01", 1), io.BytesIO()
+    pq.write_table(pq.read_table(io.BytesIO(store.get_bytes(old))).drop_columns(["rank", "feedback"]), data)
+    store.put_bytes(old, data.getvalue())
+    assert ids(Reader(store), most=10**6) == ["2-0", "2-1"]
+    assert ids(Reader(store, COLUMNS), most=10**6) == ["1-0", "1-1", "2-0", "2-1"]
