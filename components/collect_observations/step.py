@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,20 +74,16 @@ def run(
     retrain = verdict.now or trigger == NOW
     LOG.info("%s", verdict.why)
     videos = _catalog(store, bundle)
-    usable = usable.filter(pc.is_in(usable["video_id"], pa.array(list(videos.index))))
+    usable, weights = known(usable, list(videos.index))
     videos.write(catalog)
     shutil.copytree(bundle.folder, serving)
-    table = observed.events(usable)
-    write_events(events / EVENTS, table)
-    weight = observed.weights(usable, observed.FLATTENING)
-    full = observed.weights(usable)
-    ids = observed.impression_ids(usable)
-    pq.write_table(pa.table({"event_id": ids, "weight": weight, "full_weight": full}), events / WEIGHTS)
+    write_events(events / EVENTS, observed.events(usable))
+    pq.write_table(weights, events / WEIGHTS)
     why = verdict.why if verdict.now or not retrain else "asked for"
     if retrain:
         retrainings.note(store, retrainings.Retraining(at_ms=now_ms, model=digest, why=why))
     metrics = {
-        "impressions": len(usable), "effective_impressions": round(observed.effective(weight)),
+        "impressions": len(usable), "effective_impressions": round(observed.effective(weights["weight"].to_numpy())),
         "predicted_over_actual": facts.decay.predicted_over_actual, "ne": facts.decay.ne,
     }  # fmt: skip
     return {"verdict": RETRAIN if retrain else REST, "reasons": why, "model": digest, "metrics": metrics}
@@ -116,6 +112,20 @@ def look(store: ObjectStore, bundle: Bundle, shown: pa.Table, policy: Policy, no
         since_last_s=None if last is None else (now_ms - last.at_ms) / 1000,
     )
     return facts, usable
+
+
+def known(usable: pa.Table, videos: Sequence[str]) -> tuple[pa.Table, pa.Table]:
+    """The impressions of these videos, and how much each counts by the id of its event."""
+    # Before any is left out: by the others of its page is known how likely a video was to be shown.
+    weights = pa.table(
+        {
+            "event_id": observed.impression_ids(usable),
+            "weight": observed.weights(usable, observed.FLATTENING),
+            "full_weight": observed.weights(usable),
+        }
+    )
+    of_these = pc.is_in(usable["video_id"], pa.array(videos))
+    return usable.filter(of_these), weights.filter(of_these)
 
 
 def _drift(judged: pa.Table) -> tuple[str, ...]:

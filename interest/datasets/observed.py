@@ -65,14 +65,16 @@ def events(shown: pa.Table) -> pa.Table:
 def weights(shown: pa.Table, flattening: float = 1.0) -> Floats:
     """How much each row of `impressions` counts, with a mean of 1: as if all pages had been drawn at random.
 
-    All count the same where no page was; a video that was not among the candidates does not count.
+    All count the same where no page was; a video that was not among the candidates does not count. The rows of a page
+    belong together; a page that was not drawn is as long as its worst rank, though impressions of it may be missing.
     """
     rank = np.asarray(pc.fill_null(shown["rank"], 0), np.float64)
     candidates = np.asarray(shown["candidates"], np.float64)
     request = shown["request_id"].combine_chunks().dictionary_encode().indices.to_numpy()
     _, first, place, count = np.unique(request, return_index=True, return_inverse=True, return_counts=True)
-    page = count[place]
     drawn = np.asarray(pc.fill_null(shown["randomised"], False), bool)
+    np.maximum.at(count, place, np.where(drawn, 0, rank).astype(count.dtype))
+    page = count[place]
     share = float(drawn[first].mean()) if len(first) else 0.0
     made = np.where(rank > 0, 1.0, 0.0)
     if share > 0:

@@ -109,3 +109,14 @@ def test_without_pages_at_random_all_count_the_same_and_foreign_videos_never() -
     assert (observed.weights(log(50, 0.0, rng)) == 1).all()
     shown = observed.impressions(table(row(1, "v1"), row(2, "v2", rank=None, score=None), row(3, "v1")))
     assert observed.weights(shown).tolist() == pytest.approx([1.5, 0.0, 1.5])
+
+
+def test_an_impression_that_is_missing_makes_no_other_one_of_its_page_rare() -> None:
+    rows = [
+        row(n, f"v{rank}", rank=rank, position=rank, randomised=n % 10 == 0)
+        for n in range(100)
+        for rank in (1, 2, 3)
+        if (n, rank) != (5, 1)
+    ]
+    weight = observed.weights(observed.impressions(table(*rows)))
+    assert weight == pytest.approx(1.0)
