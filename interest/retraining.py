@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from interest.decay import BIAS_MARGIN, LOSS_MARGIN, Decay
+from interest.decay import BIAS_MARGIN, LEAST_VIEWERS, LOSS_MARGIN, Decay
+from interest.errors import InvalidSetting
 
 LEAST, COOL_DOWN_S, OLDEST_S = 20_000, 3600.0, 604_800.0
 
@@ -14,7 +15,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
     `least`: impressions to learn from, those after the change when there was one; fewer are waited for. `cool_down_s`:
     time after a retraining, or after a model began to serve, in which decay and drift start none. `oldest_s`: a model
-    that has served so long is trained again in any case; 0: never.
+    that has served so long is trained again in any case; 0: never. Raises InvalidSetting for what is below 0.
     """
 
     least: int = LEAST
@@ -22,6 +23,11 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     oldest_s: float = OLDEST_S
     bias_margin: float = BIAS_MARGIN
     loss_margin: float = LOSS_MARGIN
+
+    def __post_init__(self) -> None:
+        for name, value in msgspec.structs.asdict(self).items():
+            if not value >= 0:
+                raise InvalidSetting(f"{name}={value} is below 0")
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +61,8 @@ def due(policy: Policy, facts: Facts) -> Due:
         return Due(now=False, why=f"{wants}; cooling down for {left:.0f} s more")
     if not wants and policy.oldest_s and min(calm, default=0.0) >= policy.oldest_s:
         wants = f"schedule: the model has served for {policy.oldest_s:.0f} s"
+    if not wants and facts.decay.viewers < LEAST_VIEWERS:
+        return Due(now=False, why=f"{facts.decay.viewers} viewers of {LEAST_VIEWERS} who tell how the model does")
     if not wants:
         return Due(now=False, why="the model does what it promises")
     if facts.usable < policy.least:

@@ -21,6 +21,7 @@ from interest.simulator.audience import Audience
 from interest.simulator.world import VideoLatents
 from monitoring.experiments.records import StoredRecords
 from rapt import serving, stack
+from rapt.retraining import EXPERIMENT
 from rapt.settings import Settings
 from rapt.traffic import Pages, Plan, Traffic, run
 from wire import models
@@ -143,10 +144,10 @@ def _happen(
         note(f"found: {_decay(settings)}")
         _until(lambda: bool(_retraining(settings).get("running")), "a retraining begins")
         note("a retraining begins, with what viewers did since")
-        _until(lambda: _new(store) is not None or _told(settings) != "", "the retraining ends")
+        _until(lambda: _new(store) is not None or _fruitless(settings) != "", "the retraining ends")
         name = _new(store)
         if name is None:
-            raise Stalled(f"the retraining made no candidate: {_told(settings)}")
+            raise Stalled(f"the retraining made no candidate: {_fruitless(settings)}")
         note(f"its model is better on what was kept from it, and goes into the experiment {name}")
     with _phase(loop, "on trial", came):
         ended = _ended(store, name)
@@ -233,9 +234,11 @@ def _decay(settings: Settings) -> str:
     return "; ".join(found.get("reasons", ()))
 
 
-def _told(settings: Settings) -> str:
+def _fruitless(settings: Settings) -> str:
+    """What became of a retraining that made no candidate; of one that did, the experiment begins a moment later."""
     told = _retraining(settings)
-    return "" if told.get("running") else str(told.get("last_run", ""))
+    said = "" if told.get("running") else str(told.get("last_run", ""))
+    return "" if said.startswith(EXPERIMENT) else said
 
 
 def _new(store: ObjectStore) -> str | None:

@@ -40,6 +40,8 @@ from wire.objects import ObjectStore
 from wire.observations import Reader
 
 LOG = logging.getLogger(__name__)
+EXPERIMENT = "experiment "
+"""How `last_run` begins when there is a candidate; the experiment's name follows."""
 NICE = 10
 """Serving comes first: this process, and the training that it starts, take what is left of the processor."""
 MOST = 200_000
@@ -103,6 +105,7 @@ def command(chosen: Settings) -> list[str]:
     """The pipeline, as a user would run it."""
     policy = policy_of(chosen)
     given = {
+        "trigger": "now",  # it is due; the first step looks at more of the past, and may see it otherwise
         "least": policy.least,
         "cool_down_s": policy.cool_down_s,
         "oldest_s": policy.oldest_s,
@@ -149,12 +152,12 @@ def _retrain(chosen: Settings, told: Told, ended: threading.Event) -> None:
     stop = threading.Thread(target=lambda: _end(process, ended), daemon=True)
     stop.start()
     said, _ = process.communicate()
-    told.running = False
     try:
         steps = {step["name"]: step for step in json.loads(said)["steps"]}
         told.last_run = _outcome(steps)
     except (ValueError, KeyError):
         told.last_run = f"failed with exit code {process.returncode}; see: rapt pipeline runs"
+    told.running = False
     LOG.info("retraining: %s", told.last_run)
 
 
@@ -169,7 +172,7 @@ def _outcome(steps: dict[str, dict[str, dict[str, str]]]) -> str:
     """In words what came of a run."""
     results = {name: step["result"] for name, step in steps.items()}
     if asked := results.get("propose", {}).get("experiment"):
-        return f"experiment {asked}"
+        return f"{EXPERIMENT}{asked}"
     if "verdict" in results.get("compare", {}):
         return f"no better: {results['compare']['reasons']}"
     return str(results["collect_observations"]["reasons"])

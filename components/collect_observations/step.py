@@ -35,6 +35,7 @@ RETRAIN, REST = "retrain", "rest"
 EVENTS = "events.parquet"
 MOST = 2_000_000
 """Impressions that are looked at: the newest."""
+DAYS_MOST = 3650
 DRIFT_COLUMNS = ("score", "engaged", "watch_ms", "skipped")
 DRIFT_LEAST, DRIFT_MOST = 2000, 50_000
 """Impressions of either side."""
@@ -62,6 +63,8 @@ def run(
     """
     if trigger not in (AUTO, NOW):
         raise InvalidSetting(f"trigger={trigger!r} is neither {AUTO!r} nor {NOW!r}")
+    if not 0 < days <= DAYS_MOST:
+        raise InvalidSetting(f"days={days} is not within (0, {DAYS_MOST}]")
     policy = Policy(
         least=least, cool_down_s=cool_down_s, oldest_s=oldest_s, bias_margin=bias_margin, loss_margin=loss_margin
     )

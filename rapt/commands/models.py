@@ -45,13 +45,14 @@ def models(json: JsonFlag = False) -> None:
 @app.command(rich_help_panel=PANEL)
 def decay(json: JsonFlag = False) -> None:
     """Tell whether the serving model keeps its promises, from what viewers did, and whether a retraining is due."""
-    from rapt import settings
+    from rapt import settings, stack
     from rapt.retraining import Watcher, policy_of
     from wire.objects import ObjectStore
 
     chosen = settings.load()
-    watcher = Watcher(chosen, ObjectStore.from_env(chosen.environment()), policy_of(chosen))
-    due = watcher.look()
+    with stack.ensure_up(chosen):
+        watcher = Watcher(chosen, ObjectStore.from_env(), policy_of(chosen))
+        due = watcher.look()
     facts, policy = watcher.told.facts, watcher.policy
     if json:
         print_json({"model": watcher.told.model, "retrain": due.now, "why": due.why, "facts": to_builtins(facts)})
@@ -67,7 +68,7 @@ def decay(json: JsonFlag = False) -> None:
             for name, one, margin in kinds
         ]
         print_table((f"OF MODEL {watcher.told.model[:12]}", "IS", "AT ANY LOOK WITHIN", "MARGIN"), rows)
-        note(f"{found.impressions} impressions of {found.viewers} viewers, normalised entropy {found.ne or 0:.3f}")
+        note(f"{found.impressions} impressions of {found.viewers} viewers, normalised entropy {figure(found.ne, '.3f')}")
     note(f"retrain: {'yes' if due.now else 'no'}; {due.why}")
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
-from components.collect_observations.step import known
+from components.collect_observations.step import known, run
 from interest.datasets import observed
+from interest.errors import InvalidSetting
 from tests.interest.datasets.test_observed import row, table
 
 
@@ -23,3 +27,11 @@ def test_videos_that_the_model_does_not_know_are_left_out_and_the_others_count_a
     every = dict(zip(shown["video_id"].to_pylist(), observed.weights(shown), strict=True))
     assert weights["full_weight"].to_pylist() == pytest.approx([every[v] for v in usable["video_id"].to_pylist()])
     assert len(known(observed.impressions(table()), ["v1"])[0]) == 0
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"trigger": "auot"}, {"days": 0.0}, {"days": float("inf")}, {"least": -1}, {"cool_down_s": -1.0}]
+)
+def test_a_parameter_that_makes_no_sense_is_named(wrong: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(InvalidSetting, match=next(iter(wrong))):
+        run(tmp_path / "catalog", tmp_path / "events", tmp_path / "serving", **wrong)

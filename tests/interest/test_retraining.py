@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from interest.decay import Decay
+from interest.errors import InvalidSetting
 from interest.retraining import Facts, Policy, due
 
 POLICY = Policy(least=1000, cool_down_s=60, oldest_s=3600)
@@ -38,3 +41,15 @@ def test_after_a_retraining_or_a_promotion_it_cools_down() -> None:
 def test_it_waits_for_enough_to_learn_from() -> None:
     found = due(POLICY, facts(usable=999))
     assert not found.now and "999 of 1000" in found.why
+
+
+def test_of_few_viewers_nothing_is_promised() -> None:
+    assert due(POLICY, facts(Decay(viewers=3))).why == "3 viewers of 100 who tell how the model does"
+    assert due(POLICY, facts(Decay(viewers=100))).why == "the model does what it promises"
+
+
+@pytest.mark.parametrize("name", ["least", "cool_down_s", "oldest_s", "bias_margin", "loss_margin"])
+def test_a_policy_below_nothing_is_refused(name: str) -> None:
+    for value in (-1, float("nan")):
+        with pytest.raises(InvalidSetting, match=name):
+            Policy(**{name: value})

@@ -85,6 +85,18 @@ def test_models_shows_each_with_its_figures(runner: CliRunner, published: tuple[
     assert model["size_bytes"] > 100_000
 
 
+def test_decay_tells_how_the_serving_model_does_or_that_nobody_knows(
+    runner: CliRunner, published: tuple[str, Dataset], tmp_path: Path
+) -> None:
+    shown = runner.invoke(cli.app, ["decay"], catch_exceptions=False)
+    assert (shown.exit_code, shown.stdout) == (0, "")
+    assert shown.stderr == "retrain: no; 0 viewers of 100 who tell how the model does\n"
+    found = json.loads(runner.invoke(cli.app, ["decay", "--json"], catch_exceptions=False).stdout)
+    assert (found["model"], found["retrain"], found["facts"]["usable"]) == (published[0], False, 0)
+    nothing = runner.invoke(cli.app, ["decay"], env={"RAPT_S3_BUCKET": "no-model"}, catch_exceptions=False)
+    assert (nothing.exit_code, nothing.stderr) == (0, "retrain: no; no model is published\n")
+
+
 def test_a_known_viewer_is_scored_as_the_samples_say(
     runner: CliRunner, published: tuple[str, Dataset], object_store: ObjectStore, tmp_path: Path
 ) -> None:
