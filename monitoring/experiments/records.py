@@ -49,7 +49,7 @@ class Records(Protocol):
         """Keep a new status."""
 
     def begin(self, experiment: Experiment, now_ms: int) -> None:
-        """Create one, unless there is one of its name."""
+        """Create one, unless there is one of its name; raises InvalidExperiment when it cannot be kept."""
 
 
 class StoredRecords:

@@ -21,6 +21,7 @@ from monitoring.operator.errors import (
     KubernetesUnset,
     ObjectChanged,
     ObjectMissing,
+    ObjectRefused,
 )
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -79,7 +80,7 @@ class Api:
         return found
 
     def create(self, kind: str, body: Object) -> Object:
-        """A new object; raises ObjectChanged when it is there already."""
+        """A new object; raises ObjectChanged when it is there already, ObjectRefused when it is none."""
         return self._ask("POST", self._path(kind), body)
 
     def patch(self, kind: str, name: str, operations: Sequence[Object], part: str = "") -> Object:
@@ -117,5 +118,6 @@ class Api:
 def _failure(status: int) -> type[KubernetesError]:
     if status >= 500 or status == 429:
         return KubernetesUnavailable
-    named = {401: KubernetesDenied, 403: KubernetesDenied, 404: ObjectMissing, 409: ObjectChanged}
+    named = {400: ObjectRefused, 401: KubernetesDenied, 403: KubernetesDenied, 404: ObjectMissing, 409: ObjectChanged,
+             422: ObjectRefused}  # fmt: skip
     return named.get(status, KubernetesError)

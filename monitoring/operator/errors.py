@@ -29,5 +29,9 @@ class ObjectChanged(KubernetesError):
     """Somebody else has written, made or removed the object meanwhile."""
 
 
+class ObjectRefused(KubernetesError):
+    """The API server does not take the object as it is written."""
+
+
 class StableMissing(KubernetesError):
     """The InferenceService that serves everybody is not there, or has no container to take for a model."""

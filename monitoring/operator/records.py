@@ -15,7 +15,7 @@ from interest.experiments.decision import Status
 from interest.experiments.spec import Experiment, document, parse
 from monitoring.experiments.records import Kept
 from monitoring.operator.api import Api, Object
-from monitoring.operator.errors import KubernetesError, ObjectChanged, ObjectMissing
+from monitoring.operator.errors import KubernetesError, ObjectChanged, ObjectMissing, ObjectRefused
 
 LOG = logging.getLogger(__name__)
 GROUP, VERSION, PLURAL = "rapt.dev", "v1alpha1", "experiments"
@@ -46,6 +46,8 @@ class KubernetesRecords:
             self.api.create(EXPERIMENTS, document(experiment))
         except ObjectChanged:
             LOG.info("experiment %s is there already", experiment.name)
+        except ObjectRefused as error:
+            raise InvalidExperiment(str(error)) from error
 
     def note(self, name: str, status: Status) -> None:
         """Raises ObjectChanged when the status is no longer the one that `all` found, ObjectMissing when it is gone."""

@@ -68,7 +68,8 @@ def decay(json: JsonFlag = False) -> None:
             for name, one, margin in kinds
         ]
         print_table((f"OF MODEL {watcher.told.model[:12]}", "IS", "AT ANY LOOK WITHIN", "MARGIN"), rows)
-        note(f"{found.impressions} impressions of {found.viewers} viewers, normalised entropy {figure(found.ne, '.3f')}")
+        entropy = figure(found.ne, ".3f")
+        note(f"{found.impressions} impressions of {found.viewers} viewers, normalised entropy {entropy}")
     note(f"retrain: {'yes' if due.now else 'no'}; {due.why}")
 
 

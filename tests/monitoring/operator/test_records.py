@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from interest.errors import InvalidExperiment
 from interest.experiments.decision import Phase, Status
 from interest.experiments.spec import parse
 from monitoring.operator.errors import KubernetesDenied, KubernetesUnavailable, ObjectChanged, ObjectMissing
@@ -196,3 +197,9 @@ def test_what_a_pipeline_proposes_becomes_a_resource_once(server: ApiServer, rec
     records.begin(parse(experiment("retrained", share=[0.25])), 0)
     (kept,) = records.all()
     assert kept.experiment == asked
+
+
+def test_a_proposal_that_the_api_server_refuses_is_an_invalid_experiment(records: KubernetesRecords) -> None:
+    """So that it is told and dropped; as a failure of the API server it would be tried again before all else."""
+    with pytest.raises(InvalidExperiment, match="422"):
+        records.begin(parse(experiment("retrained", stepAfter="1." + 30 * "0" + "s")), 0)
