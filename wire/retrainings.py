@@ -11,11 +11,12 @@ LAST = "retrainings/last.json"
 
 
 class Retraining(msgspec.Struct, frozen=True, kw_only=True):
-    """A retraining that was begun. `model` is the digest of the one that served."""
+    """A retraining that was begun. `model` is the digest of the one that served, `run` the pipeline's run."""
 
     at_ms: int
     model: str
     why: str
+    run: str = ""
 
 
 def note(store: ObjectStore, begun: Retraining) -> None:

@@ -24,7 +24,7 @@ from interest.decay import BIAS_MARGIN, LOSS_MARGIN, Decay, decay
 from interest.drift.verdict import verdict
 from interest.errors import InvalidSetting
 from interest.records import Video
-from interest.retraining import COOL_DOWN_S, LEAST, OLDEST_S, Facts, Policy, due
+from interest.retraining import COOL_DOWN_S, LEAST, OLDEST_S, Due, Facts, Policy, due
 from wire import models, retrainings
 from wire.objects import ObjectStore
 from wire.observations import Reader
@@ -55,8 +55,11 @@ def run(
     bias_margin: float = BIAS_MARGIN,
     loss_margin: float = LOSS_MARGIN,
     days: float = 14.0,
+    run_id: str = "",
 ) -> dict[str, Any]:
     """Write the three folders; returns the verdict "retrain" or "rest", and in words why.
+
+    A retraining that was begun by the run `run_id` is due when the step is started again, whatever is seen then.
 
     `trigger` is "auto" (when `interest.retraining` says so) or "now". What is learned from is what the serving model's
     viewers did since a change, or in the last `days`. Raises InvalidSetting, ObjectNotFound when nothing is served.
@@ -74,6 +77,9 @@ def run(
     shown = observed.impressions(Reader(store).newest(most=MOST, since_ms=now_ms - round(days * 86_400_000)))
     facts, usable = look(store, bundle, shown, policy, now_ms)
     verdict = due(policy, facts)
+    last = retrainings.last(store)
+    if last is not None and last.run == run_id != "":
+        verdict = Due(now=True, why=last.why)
     retrain = verdict.now or trigger == NOW
     LOG.info("%s", verdict.why)
     videos = _catalog(store, bundle)
@@ -84,7 +90,7 @@ def run(
     pq.write_table(weights, events / WEIGHTS)
     why = verdict.why if verdict.now or not retrain else "asked for"
     if retrain:
-        retrainings.note(store, retrainings.Retraining(at_ms=now_ms, model=digest, why=why))
+        retrainings.note(store, retrainings.Retraining(at_ms=now_ms, model=digest, why=why, run=run_id))
     metrics = {
         "impressions": len(usable), "effective_impressions": round(observed.effective(weights["weight"].to_numpy())),
         "predicted_over_actual": facts.decay.predicted_over_actual, "ne": facts.decay.ne,
