@@ -71,4 +71,7 @@ def test_started_again_by_the_same_run_it_goes_on_with_the_retraining_that_it_be
     assert collected("asked", run_id="r1", trigger="now") == ("retrain", "asked for")
     assert collected("again", run_id="r1") == ("retrain", "asked for")
     assert collected("other", run_id="r2")[0] == collected("nameless")[0] == "rest"
+    unnamed = "{{$.pipeline_job_uuid}}"
+    assert collected("placeholder", run_id=unnamed, trigger="now")[0] == "retrain"
+    assert collected("another", run_id=unnamed)[0] == "rest"
     assert len(read_events(tmp_path / "asked" / "events" / "events.parquet")) == 0
