@@ -98,8 +98,8 @@ class Stalled(Exception):
 def quick(settings: Settings) -> Iterator[Settings]:
     """Inside, the stack joins labels and looks at its model in seconds; afterwards as the settings say."""
     hurried = msgspec.structs.replace(settings, **QUICK)
-    _restart(settings, hurried)
     try:
+        _restart(settings, hurried)
         yield hurried
     finally:
         _restart(hurried, settings)

@@ -83,7 +83,8 @@ class Watcher:
         try:
             digest = models.latest(self.store)
         except ObjectNotFound:
-            return Due(now=False, why="no model is published")
+            self.told.due = Due(now=False, why="no model is published")
+            return self.told.due
         bundle = models.fetch_bundle(self.store, digest, cache_home())
         shown = observed.impressions(self.reader.newest(most=MOST))
         facts, _ = look(self.store, bundle, shown, self.policy, now_ms)

@@ -61,8 +61,8 @@ def run(
 
     A retraining that was begun by the run `run_id` is due when the step is started again, whatever is seen then.
 
-    `trigger` is "auto" (when `interest.retraining` says so) or "now". What is learned from is what the serving model's
-    viewers did since a change, or in the last `days`. Raises InvalidSetting, ObjectNotFound when nothing is served.
+    `trigger` is "auto" (when `interest.retraining` says so) or "now". What is learned from is what all viewers did since a
+    change, or in the last `days`. Raises InvalidSetting, ObjectNotFound when nothing is served.
     """
     if trigger not in (AUTO, NOW):
         raise InvalidSetting(f"trigger={trigger!r} is neither {AUTO!r} nor {NOW!r}")
@@ -114,10 +114,12 @@ def look(store: ObjectStore, bundle: Bundle, shown: pa.Table, policy: Policy, no
     if found.since is not None:
         usable = shown.filter(pc.greater_equal(shown["logged_ms"], judged["logged_ms"][found.since]))
     last = retrainings.last(store)
+    # What has moved before the last retraining has had its answer.
+    fresh = judged if last is None else judged.filter(pc.greater_equal(judged["logged_ms"], last.at_ms))
     began_ms = since_ms or (pc.min(mine["logged_ms"]).as_py() if len(mine) else None)
     facts = Facts(
         decay=found,
-        drift=_drift(judged),
+        drift=_drift(fresh),
         usable=len(usable),
         served_s=None if began_ms is None else (now_ms - began_ms) / 1000,
         since_last_s=None if last is None else (now_ms - last.at_ms) / 1000,
@@ -140,7 +142,7 @@ def known(usable: pa.Table, videos: Sequence[str]) -> tuple[pa.Table, pa.Table]:
 
 
 def _drift(judged: pa.Table) -> tuple[str, ...]:
-    """What has moved between the first impressions that the model served and the last, in words."""
+    """What has moved between the first impressions and the last, in words."""
     rows = min(len(judged) // 2, DRIFT_MOST)
     if rows < DRIFT_LEAST:
         return ()

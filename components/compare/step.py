@@ -56,7 +56,7 @@ def run(
     gain = log_loss(chances["serving"], engaged) - log_loss(chances["candidate"], engaged)
     gains = {name: _mean(gain, counts, viewer, bootstrap_resamples) for name, counts in slices.items() if counts.any()}
     deciding = "randomised" if drawn.sum() >= LEAST_RANDOMISED else "all, weighted"
-    better = deciding in gains and gains[deciding].low > 0
+    better = deciding in gains and np.isfinite(gains[deciding].value) and gains[deciding].low > 0
     figures = {
         name: {"auc": auc(chance, engaged), "ne": normalised_entropy(chance, engaged)}
         for name, chance in chances.items()
