@@ -61,8 +61,8 @@ def run(
 
     A retraining that was begun by the run `run_id` is due when the step is started again, whatever is seen then.
 
-    `trigger` is "auto" (when `interest.retraining` says so) or "now". What is learned from is what all viewers did since a
-    change, or in the last `days`. Raises InvalidSetting, ObjectNotFound when nothing is served.
+    `trigger` is "auto" (when `interest.retraining` says so) or "now". What is learned from is what all viewers did
+    since a change, or in the last `days`. Raises InvalidSetting, ObjectNotFound when nothing is served.
     """
     if trigger not in (AUTO, NOW):
         raise InvalidSetting(f"trigger={trigger!r} is neither {AUTO!r} nor {NOW!r}")
