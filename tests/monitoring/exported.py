@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from functools import cache
@@ -30,10 +31,15 @@ print(json.dumps([(one.name, one.type) for one in REGISTRY.collect() if one.name
 """
 
 
+def asked(query: str) -> set[str]:
+    """The metrics of ours that a query names."""
+    return set(re.findall(r"\brapt_\w+", query))
+
+
 @cache
 def exported() -> frozenset[str]:
     """Names as Prometheus knows them: with `_total`, `_bucket` and the like."""
-    asked = [subprocess.Popen([sys.executable, "-c", ASK.format(name)], stdout=subprocess.PIPE) for name in SERVERS]
+    processes = [subprocess.Popen([sys.executable, "-c", ASK.format(name)], stdout=subprocess.PIPE) for name in SERVERS]
     told = retraining.Told(facts=Facts(decay=Decay(ne=1.0, predicted_over_actual=1.0)))
     own: list[CollectorRegistry] = [
         feeder.registry(feeder.Status()),
@@ -43,7 +49,7 @@ def exported() -> frozenset[str]:
         retraining.registry(told),
     ]
     families = [(one.name, one.type) for registry in own for one in registry.collect()]
-    for process in asked:
+    for process in processes:
         said, _ = process.communicate(timeout=240)
         assert process.returncode == 0
         families += [tuple(one) for one in json.loads(said)]
