@@ -11,7 +11,7 @@ import yaml
 from tests.monitoring.alerts.cases import CASES, UP, Case
 from tests.monitoring.exported import asked, exported
 from tests.monitoring.promtool import needs_promtool, promtool
-from tests.monitoring.runbook import anchors
+from tests.monitoring.runbook import RUNBOOK, anchors
 
 ROOT = Path(__file__).parents[3]
 RULES = ROOT / "monitoring" / "alerts" / "rules.yaml"
@@ -84,6 +84,11 @@ def test_each_alert_asks_for_metrics_that_are_exported(name: str) -> None:
     names = asked(ALERTS[name]["expr"])
     assert names
     assert names <= exported()
+
+
+def test_the_runbook_names_metrics_that_are_exported() -> None:
+    named = {name for name in asked(RUNBOOK.read_text(encoding="utf-8")) if not name.endswith("_")}
+    assert {name for name in named if not {name, f"{name}_bucket"} & exported()} == set()
 
 
 def test_what_cannot_be_had_again_comes_first() -> None:
