@@ -1,1 +1,1 @@
-"""Label join, drift and quality jobs, experiment operator, dashboards (built later)."""
+"""Label join, drift and quality jobs, experiment operator, alerts and dashboards."""

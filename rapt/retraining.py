@@ -62,6 +62,7 @@ class Told(msgspec.Struct, kw_only=True):
     due: Due | None = None
     running: bool = False
     runs: int = 0
+    runs_failed: int = 0
     last_run: str = ""
 
 
@@ -130,9 +131,7 @@ def main() -> None:
     chosen = settings.load()
     watcher = Watcher(chosen, ObjectStore.from_env(chosen.environment()), policy_of(chosen))
     told = watcher.told
-    registry = CollectorRegistry()
-    registry.register(_Collected(told))
-    routes = worker_routes(ready=lambda: "", status=lambda: told, registry=registry)
+    routes = worker_routes(ready=lambda: "", status=lambda: told, registry=registry(told))
     with answering("127.0.0.1", options.port, routes):
         while not ended.is_set():
             try:
@@ -157,6 +156,8 @@ def _retrain(chosen: Settings, told: Told, ended: threading.Event) -> None:
         steps = {step["name"]: step for step in json.loads(said)["steps"]}
         told.last_run = _outcome(steps)
     except (ValueError, KeyError):
+        if not ended.is_set():
+            told.runs_failed += 1
         told.last_run = f"failed with exit code {process.returncode}; see: rapt pipeline runs"
     told.running = False
     LOG.info("retraining: %s", told.last_run)
@@ -188,6 +189,7 @@ class _Collected(Collector):
     def collect(self) -> Iterator[Metric]:
         told = self.told
         yield CounterMetricFamily("rapt_retraining_runs", "Retrainings begun.", value=told.runs)
+        yield CounterMetricFamily("rapt_retraining_runs_failed", "Those without a verdict.", value=told.runs_failed)
         yield CounterMetricFamily("rapt_retraining_failures", "Looks at the model that failed.", value=told.failures)
         yield GaugeMetricFamily("rapt_retraining_running", "1 while one runs.", value=float(told.running))
         if told.facts is None:
@@ -197,10 +199,18 @@ class _Collected(Collector):
             "ne": ("Normalised entropy of the serving model.", decay.ne),
             "predicted_over_actual": ("Predicted over actual engagements.", decay.predicted_over_actual),
             "decayed": ("1 when it is shown not to keep its promises.", float(decay.decayed)),
+            "drifted": ("How much of scores and outcomes has drifted since it serves.", float(len(told.facts.drift))),
         }
         for name, (meaning, value) in gauges.items():
             if value is not None:
                 yield GaugeMetricFamily(f"rapt_model_{name}", meaning, value=value)
+
+
+def registry(told: Told) -> CollectorRegistry:
+    """A registry of that alone."""
+    own = CollectorRegistry()
+    own.register(_Collected(told))
+    return own
 
 
 if __name__ == "__main__":

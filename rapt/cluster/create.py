@@ -33,8 +33,10 @@ KUBEFLOW_URL = "github.com/kubeflow/pipelines/manifests/kustomize"
 PROMETHEUS_CHART = "oci://ghcr.io/prometheus-community/charts/kube-prometheus-stack"
 BUILD_S, LOAD_S, READY_S, INSTALL_S = 1800.0, 900.0, 300.0, 600.0
 PIP_VARIABLES = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL")
-PROMETHEUS_VALUES = ("--set", "podMonitor.enabled=true", "--set-json", 'networkPolicy.scrapers=[{"namespaceSelector": \
-{"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]')  # fmt: skip
+PROMETHEUS_VALUES = (
+    "--set", "podMonitor.enabled=true,prometheusRule.enabled=true", "--set-json",
+    'networkPolicy.scrapers=[{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]',
+)  # fmt: skip
 
 IMAGE = re.compile(r"(?m)^\s*(?:- )?image: (\S+)$")
 
@@ -204,8 +206,10 @@ def have_operators(plan: Plan) -> str:
         _install(cluster.of("strimzi"), "strimzi", STRIMZI_CHART, STRIMZI, f"watchNamespaces={{{NAMESPACE}}}")
         made.append(f"Strimzi {STRIMZI}")
     if plan.prometheus and not cluster.get("crd", "podmonitors.monitoring.coreos.com"):
-        everywhere = "prometheus.prometheusSpec.podMonitorSelectorNilUsesHelmValues=false"
-        _install(cluster.of("monitoring"), "prometheus", PROMETHEUS_CHART, PROMETHEUS, everywhere)
+        everywhere = [
+            f"prometheus.prometheusSpec.{one}SelectorNilUsesHelmValues=false" for one in ("podMonitor", "rule")
+        ]
+        _install(cluster.of("monitoring"), "prometheus", PROMETHEUS_CHART, PROMETHEUS, *everywhere)
         made.append(f"Prometheus and Grafana {PROMETHEUS}")
     if plan.kubeflow and not cluster.of("kubeflow").get("deployment", "ml-pipeline"):
         cluster("apply", "-k", f"{KUBEFLOW_URL}/cluster-scoped-resources?ref={KUBEFLOW}", deadline_s=INSTALL_S)

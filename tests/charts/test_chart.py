@@ -71,7 +71,7 @@ MODELS = {
     ("rbac.authorization.k8s.io/v1", "RoleBinding"): "V1RoleBinding",
     ("apiextensions.k8s.io/v1", "CustomResourceDefinition"): "V1CustomResourceDefinition",
 }
-"""What is sent to the API server, and the clients' model of it; of PodMonitor there is none."""
+"""What is sent to the API server, and the clients' model of it; of PodMonitor and PrometheusRule there is none."""
 PINNED = re.compile(r".+(:(?!latest$)[^/:@]+|@sha256:[0-9a-f]{64})")
 SOURCES = ("inference", "monitoring", "wire", "interest", "rapt")
 READ_BY_OTHERS = {"OMP_NUM_THREADS"}
@@ -111,7 +111,7 @@ def test_lints(case: str) -> None:
 def test_every_value_is_of_use() -> None:
     scaled: dict[str, Any] = {name: {"minReplicas": 2, "maxReplicas": 5} for name in COMPONENTS}
     scaled["explainer"] |= {"scaleMetric": "rps"}
-    more = {"podMonitor": {"enabled": True}, "keda": {"prometheus": "http://some"}}
+    more = {"podMonitor": {"enabled": True}, "prometheusRule": {"enabled": True}, "keda": {"prometheus": "http://some"}}
     base = merged(defaults(), {**scaled, **more})
     text = template(yaml.safe_dump(base))
     for path, value in leaves(base):
@@ -154,7 +154,7 @@ def test_objects_are_as_the_api_server_wants_them(made: Release, checks: dict[tu
         assert one["metadata"].get("namespace") == (None if one["kind"] == "CustomResourceDefinition" else NAMESPACE)
         if one["kind"] == "NetworkPolicy":  # whose null is an empty list
             one = {**one, "spec": {key: value for key, value in one["spec"].items() if value is not None}}
-        if one["kind"] != "PodMonitor":
+        if one["kind"] not in {"PodMonitor", "PrometheusRule"}:
             checks[one["apiVersion"], one["kind"]].validate(one)
 
 
@@ -176,8 +176,8 @@ def crds(jsonschema: Any) -> dict[tuple[str, str], Any]:
 @pytest.mark.skipif("RAPT_TEST_CRDS" not in os.environ, reason="RAPT_TEST_CRDS names no folder with KServe's CRDs")
 def test_objects_are_as_the_crds_want_them(made: Release, crds: dict[tuple[str, str], Any]) -> None:
     crds[made.service["apiVersion"], "InferenceService"].validate(made.service)
-    for one in made.of_kind("PodMonitor"):
-        if check := crds.get((one["apiVersion"], "PodMonitor")):
+    for one in made.of_kind("PodMonitor") + made.of_kind("PrometheusRule"):
+        if check := crds.get((one["apiVersion"], one["kind"])):
             check.validate(one)
 
 
@@ -344,6 +344,16 @@ def test_metrics_are_collected_where_that_is_wished(made: Release) -> None:
             WORKERS.values()
         )
         assert made.values["podMonitor"]["labels"].items() <= one["metadata"]["labels"].items()
+
+
+def test_alerts_are_those_of_the_rules_where_they_are_wished(made: Release) -> None:
+    wanted = made.values["prometheusRule"]
+    rules = made.of_kind("PrometheusRule")
+    assert len(rules) == wanted["enabled"]
+    for one in rules:
+        text = (ROOT / "monitoring" / "alerts" / "rules.yaml").read_text(encoding="utf-8")
+        assert one["spec"] == yaml.safe_load(text.replace("docs/runbook.md", wanted["runbook"]))
+        assert wanted["labels"].items() <= one["metadata"]["labels"].items()
 
 
 def test_replicas_are_guarded_and_scaled_where_there_are_several(made: Release) -> None:
@@ -647,6 +657,7 @@ def test_a_program_is_given_its_own_password_alone(made: Release) -> None:
         ("{nodeSelector: {disk: 1}}", "nodeSelector.disk"),
         ("{cacheSizeLimit: much}", "cacheSizeLimit"),
         ("{labels: {windowSeconds: 0}}", "labels.windowSeconds"),
+        ("{prometheusRule: {runbook: ''}}", "prometheusRule.runbook"),
         ("{labels: {slackSeconds: -1}}", "labels.slackSeconds"),
         ("{experiments: {enabled: 'yes'}}", "experiments.enabled"),
         ("{experiments: {replicas: 2}}", "experiments.replicas"),

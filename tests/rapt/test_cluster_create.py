@@ -63,7 +63,7 @@ def test_minikube_with_everything_underneath(programs: Path) -> None:
     pipelines = position(made, "apply -k", f"env/platform-agnostic?ref={KUBEFLOW}")
     settings = position(made, "apply -k", str(MANIFESTS / "parts" / "kubeflow"))
     ground = position(made, "--namespace rapt apply -k", str(MANIFESTS / "overlays" / "production"))
-    chart = position(made, "helm", f"upgrade --install rapt {CHART}", "podMonitor.enabled=true")
+    chart = position(made, "helm", f"upgrade --install rapt {CHART}", "podMonitor.enabled=true,prometheusRule")
     assert start < min(strimzi, prometheus, pipelines)
     assert max(strimzi, prometheus, pipelines) < ground < settings < chart == len(made) - 1
     applied = [json.loads(line) for line in (programs / "given").read_text().splitlines()]
