@@ -543,8 +543,8 @@ def test_programs_read_their_environment(made: Release) -> None:
         if name == LABELS:
             labels = LabelSettings.from_env(env)
             wanted = made.values["labels"]
-            assert (labels.window_s, labels.slack_s, labels.keep_days) == (
-                wanted["windowSeconds"], wanted["slackSeconds"], wanted["keepDays"]
+            assert (labels.window_ms, labels.slack_ms, labels.keep_days) == (
+                1000 * wanted["windowSeconds"], 1000 * wanted["slackSeconds"], wanted["keepDays"]
             )  # fmt: skip
         if name == "feeder":
             settings = FeederSettings.from_env(env)
