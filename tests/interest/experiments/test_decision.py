@@ -188,3 +188,18 @@ def resource(**spec: Any) -> dict[str, Any]:
         "metadata": {"name": "x"},
         "spec": {"candidate": CANDIDATE, **spec},
     }
+
+
+def test_a_share_of_nobody_and_no_alpha_are_refused_whatever_the_processor_does_with_denormals() -> None:
+    """msgspec's "above 0" is "at least the smallest denormal", which flushing takes for 0."""
+    import torch
+
+    def refused(**spec: object) -> None:
+        with pytest.raises(InvalidExperiment):
+            parse({"apiVersion": "rapt.dev/v1alpha1", "kind": "Experiment", "metadata": {"name": "x"},
+                   "spec": {"candidate": "a" * 64, **spec}})  # fmt: skip
+
+    for flush in (True, False):
+        torch.set_flush_denormal(flush)
+        refused(share=[0.0])
+        refused(alpha=0)

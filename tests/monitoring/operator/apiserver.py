@@ -137,6 +137,8 @@ class ApiServer:
         sent = None if body is None else msgspec.json.encode(body)
         with pool:
             answer = pool.request(method, f"https://127.0.0.1:{self.port}/{path}", body=sent, headers=headers)
+        if JSON not in answer.headers.get("Content-Type", ""):  # so it tells of a kind that is not served yet
+            raise Refused(answer.status, answer.data.decode(errors="replace"))
         found: dict[str, Any] = msgspec.json.decode(answer.data)
         if answer.status >= 400:
             raise Refused(answer.status, found.get("message", ""))
