@@ -173,7 +173,7 @@ def test_the_chart_gives_these_rights_and_no_others(server: ApiServer) -> None:
     }
     services, experiments = ("serving.kserve.io", "inferenceservices"), ("rapt.dev", "experiments")
     assert rights == {
-        *((*experiments, verb) for verb in ("get", "list", "watch", "patch")),
+        *((*experiments, verb) for verb in ("get", "list", "watch", "create", "patch")),
         ("rapt.dev", "experiments/status", "patch"),
         *((*services, verb) for verb in ("get", "list", "create", "patch", "delete")),
         ("", "pods", "list"),
