@@ -83,7 +83,7 @@ class Feeder:
             self._writer.partitions = self._pulse.partitions
             self._restart()
         lag = self._status.lag
-        if lag != UNKNOWN and self._patience.changed(records=bool(records), lag=lag):
+        if lag != UNKNOWN and self._patience.changed(records=len(records), lag=lag):
             LOG.info("%d records behind: fetches may take %d ms", lag, self._patience.wait_ms)
             self._restart()
 

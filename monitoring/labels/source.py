@@ -26,7 +26,7 @@ class Source:
         self._kafka, self._client, self.topic, self._on_gone = kafka, client, topic, on_gone
         self._places = {(topic, number): offset for number, offset in starts.items()}
         self._patience = Patience(WAIT_MS)
-        self._came = False
+        self._came = 0
         self._gone: set[int] = set()
         self._consumer: Consumer | None = None
         self._open()
@@ -38,7 +38,7 @@ class Source:
             self._to_earliest(source, number)
         try:
             records = source.poll(AT_ONCE, timeout_s)
-            self._came = self._came or bool(records)
+            self._came += len(records)
             return records
         except OffsetGone as error:
             LOG.error("%s; going on at the earliest record, labels lack what lay between", error)
@@ -59,7 +59,7 @@ class Source:
     def choose_wait(self) -> None:
         """Let fetches take long while far behind, and be short again when level."""
         lags = self.lags().values()
-        came, self._came = self._came, False
+        came, self._came = self._came, 0
         if UNKNOWN_LAG not in lags and self._patience.changed(records=came, lag=sum(lags)):
             self.close()
 
