@@ -82,6 +82,9 @@ def run(settings: Settings, arguments: Mapping[str, Any], console: Console, *, l
     clips = write_clips(settings.home / "demo" / "clips.csv")
     with PeakMemory(lambda: stack.pids(settings)) as peak:
         outcome = runs.run(settings, "training", {"videos": str(clips), **arguments}, console)
+        if outcome.published:
+            # A run that was done before may have been followed by others, which made models of their own.
+            models.promote(ObjectStore.from_env(settings.environment()), outcome.model)
         report = json.loads((Path(outcome.step("evaluate").outputs["report"]) / "report.json").read_text())
         answers = predictions(outcome)
         live = serve(settings, outcome, console) if outcome.published else None
@@ -93,8 +96,6 @@ def serve(settings: Settings, outcome: runs.Outcome, console: Console) -> Live:
     """Start what serves the run's model, and show it at work."""
     dataset = Path(outcome.step("build_dataset").outputs["dataset"])
     with console.status("start serving: broker, feeder, predictor, explainer, catalogue feed, transformer") as now:
-        # A run that was done before may have been followed by others, which made models of their own.
-        models.promote(ObjectStore.from_env(settings.environment()), outcome.model)
         stack.up(settings)
         stack.wait_served(settings, outcome.model)
         now.update("traffic")
