@@ -11,7 +11,7 @@ from wire.errors import KafkaError
 from wire.kafka import KafkaSettings, Producer, Record, dead_letter, producer
 
 LOG = logging.getLogger(__name__)
-FLUSH_S = 5.0
+FLUSH_S = 10.0
 PAUSE_S = 30.0
 """After a failure records are only logged for so long."""
 
