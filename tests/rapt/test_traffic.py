@@ -183,11 +183,16 @@ def test_ctrl_c_or_sigterm_ends_it_with_all_events_acknowledged_and_the_summary(
     requests = {f"r{number}" for number in range(1, len(endpoint.asked) + 1)}
     users = {body["instances"][0]["user_id"] for _, body in endpoint.asked}
 
-    def mine(event: Event) -> bool:
-        return event.ts_ms >= begun_ms and event.user_id in users and event.request_id in requests
+    seen: set[str] = set()
 
-    found = events_of(environment, mine, came["events"])
-    assert len({event.event_id for event in found}) == came["events"]
+    def new_and_mine(event: Event) -> bool:
+        """A busy broker may have an event twice: what is not acknowledged in time is sent again."""
+        if event.event_id in seen or event.ts_ms < begun_ms:
+            return False
+        seen.add(event.event_id)
+        return event.user_id in users and event.request_id in requests
+
+    assert len(events_of(environment, new_and_mine, came["events"])) == came["events"]
 
 
 def test_a_short_run_prints_its_table(
