@@ -21,15 +21,6 @@ from components.train.component import train
 from pipelines.tasks import LEARN, LIGHT, MEDIA, task_of
 
 
-def features_of(catalog: dsl.Dataset, max_failed_share: float) -> dict[str, dsl.Dataset]:
-    """Features of each modality, by the name of what takes them."""
-    pictures = task_of(preprocess_video(catalog=catalog, max_failed_share=max_failed_share), MEDIA)
-    sound = task_of(preprocess_audio(catalog=catalog, max_failed_share=max_failed_share), MEDIA)
-    text = task_of(preprocess_text(catalog=catalog, max_failed_share=max_failed_share), MEDIA)
-    made = {"video_features": pictures, "audio_features": sound, "text_features": text}
-    return {name: task.outputs["features"] for name, task in made.items()}
-
-
 def _model(
     catalog: dsl.Dataset,
     events: dsl.Dataset,
@@ -43,12 +34,16 @@ def _model(
     bootstrap_resamples: int,
 ) -> None:
     """Catalogue and events to a judged model, published when it passes the gate."""
-    features = features_of(catalog, max_failed_share)
+    pictures = task_of(preprocess_video(catalog=catalog, max_failed_share=max_failed_share), MEDIA)
+    sound = task_of(preprocess_audio(catalog=catalog, max_failed_share=max_failed_share), MEDIA)
+    text = task_of(preprocess_text(catalog=catalog, max_failed_share=max_failed_share), MEDIA)
     dataset = task_of(build_dataset(catalog=catalog, events=events), LIGHT).outputs["dataset"]
     learned = task_of(
         train(
             dataset=dataset,
-            **features,
+            video_features=pictures.outputs["features"],
+            audio_features=sound.outputs["features"],
+            text_features=text.outputs["features"],
             seed=seed,
             threads=threads,
             backbone=backbone,
