@@ -32,7 +32,7 @@ from interest.retraining import Due, Facts, Policy, due
 from monitoring.experiments.records import StoredRecords
 from rapt import settings
 from rapt.settings import Settings
-from wire import models
+from wire import models, retrainings
 from wire.errors import ObjectNotFound, WireError
 from wire.http import serving as answering
 from wire.http import worker_routes
@@ -82,19 +82,20 @@ class Watcher:
         """Whether it is time now; raises WireError, InterestError."""
         now_ms = time.time_ns() // 1_000_000
         try:
-            digest = models.latest(self.store)
+            served = models.serving(self.store)
         except ObjectNotFound:
             self.told.due = Due(now=False, why="no model is published")
             return self.told.due
-        bundle = models.fetch_bundle(self.store, digest, cache_home())
+        bundle = models.fetch_bundle(self.store, served.digest, cache_home())
         shown = observed.impressions(self.reader.newest(most=MOST))
-        facts, _ = look(self.store, bundle, shown, self.policy, now_ms)
+        facts, _ = look(bundle, shown, self.policy, served, retrainings.last(self.store), now_ms)
         found = due(self.policy, facts)
         running = [one.experiment.name for one in StoredRecords(self.store).all() if not one.status.finished]
         if found.now and running:
             found = Due(now=False, why=f"{found.why}; after the experiment {running[0]!r}")
         told = self.told
-        told.model, told.facts, told.due, told.looked_ms, told.looks = digest, facts, found, now_ms, told.looks + 1
+        told.model, told.facts, told.due = served.digest, facts, found
+        told.looked_ms, told.looks = now_ms, told.looks + 1
         return found
 
 

@@ -30,6 +30,14 @@ class Published:
     size_bytes: int
 
 
+@dataclass(frozen=True)
+class Serving:
+    """The model that serves everybody, and since when; 0 when that is not known."""
+
+    digest: str
+    promoted_at_ms: int
+
+
 def publish_bundle(
     store: ObjectStore, bundle: Path, digest: str, dataset: Path, *, published_at_ms: int, serve: bool = True
 ) -> None:
@@ -55,16 +63,15 @@ def promote(store: ObjectStore, digest: str) -> None:
     store.put_bytes(LATEST, json.dumps({**pointer, "promoted_at_ms": time.time_ns() // 1_000_000}).encode())
 
 
+def serving(store: ObjectStore) -> Serving:
+    """The model that serves everybody; raises `ObjectNotFound` when there is none."""
+    pointer = json.loads(store.get_bytes(LATEST))
+    return Serving(pointer["digest"], pointer.get("promoted_at_ms", 0))
+
+
 def latest(store: ObjectStore) -> str:
-    """Digest of the model that serves everybody; raises `ObjectNotFound` when there is none."""
-    digest: str = json.loads(store.get_bytes(LATEST))["digest"]
-    return digest
-
-
-def promoted_ms(store: ObjectStore) -> int:
-    """Since when `latest` serves everybody, 0 when that is not known; raises `ObjectNotFound` when nothing does."""
-    found: int = json.loads(store.get_bytes(LATEST)).get("promoted_at_ms", 0)
-    return found
+    """Its digest; raises `ObjectNotFound` when there is none."""
+    return serving(store).digest
 
 
 def list_models(store: ObjectStore) -> list[Published]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +16,19 @@ import pyarrow.parquet as pq
 
 from components.runtime import cache_home
 from interest.bundle import Bundle
-from interest.catalog import VIDEOS, Catalog, read_jsonl
+from interest.catalog import Catalog
 from interest.datasets import observed
 from interest.datasets.events import write_events
 from interest.datasets.samples import WEIGHTS
 from interest.decay import BIAS_MARGIN, LOSS_MARGIN, Decay, decay
 from interest.drift.verdict import verdict
 from interest.errors import InvalidSetting
-from interest.records import Video
 from interest.retraining import COOL_DOWN_S, LEAST, OLDEST_S, Due, Facts, Policy, due
 from wire import models, retrainings
+from wire.models import Serving
 from wire.objects import ObjectStore
 from wire.observations import Reader
+from wire.retrainings import Retraining
 
 LOG = logging.getLogger(__name__)
 AUTO, NOW = "auto", "now"
@@ -57,7 +58,7 @@ def run(
     days: float = 14.0,
     run_id: str = "",
 ) -> dict[str, Any]:
-    """Write the three folders; returns the verdict "retrain" or "rest", and in words why.
+    """Write the three folders, empty ones when it is not due; returns "retrain" or "rest", and in words why.
 
     A retraining that was begun by the run `run_id` is due when the step is started again, whatever is seen then.
 
@@ -72,37 +73,41 @@ def run(
         least=least, cool_down_s=cool_down_s, oldest_s=oldest_s, bias_margin=bias_margin, loss_margin=loss_margin
     )
     store, now_ms = ObjectStore.from_env(), time.time_ns() // 1_000_000
-    digest = models.latest(store)
-    bundle = models.fetch_bundle(store, digest, cache_home())
+    served, last = models.serving(store), retrainings.last(store)
+    bundle = models.fetch_bundle(store, served.digest, cache_home())
     shown = observed.impressions(Reader(store).newest(most=MOST, since_ms=now_ms - round(days * 86_400_000)))
-    facts, usable = look(store, bundle, shown, policy, now_ms)
-    verdict = due(policy, facts)
+    facts, usable = look(bundle, shown, policy, served, last, now_ms)
+    decided = due(policy, facts)
     if run_id.startswith("{{"):
         run_id = ""  # a Kubeflow that puts nothing in the placeholder's place: all its runs would be the same one
-    last = retrainings.last(store)
     if last is not None and last.run == run_id != "":
-        verdict = Due(now=True, why=last.why)
-    retrain = verdict.now or trigger == NOW
-    LOG.info("%s", verdict.why)
-    videos = _catalog(store, bundle)
+        decided = Due(now=True, why=last.why)
+    retrain = decided.now or trigger == NOW
+    LOG.info("%s", decided.why)
+    videos = Catalog.read(models.fetch_dataset(store, bundle.manifest["data"]["dataset"], cache_home()))
     usable, weights = known(usable, list(videos.index))
-    videos.write(catalog)
-    shutil.copytree(bundle.folder, serving)
-    write_events(events / EVENTS, observed.events(usable))
-    pq.write_table(weights, events / WEIGHTS)
-    why = verdict.why if verdict.now or not retrain else "asked for"
+    why = decided.why if decided.now or not retrain else "asked for"
     if retrain:
-        retrainings.note(store, retrainings.Retraining(at_ms=now_ms, model=digest, why=why, run=run_id))
+        videos.write(catalog)
+        shutil.copytree(bundle.folder, serving)
+        write_events(events / EVENTS, observed.events(usable))
+        pq.write_table(weights, events / WEIGHTS)
+        retrainings.note(store, Retraining(at_ms=now_ms, model=served.digest, why=why, run=run_id))
+    else:  # nobody reads them, and a cluster uploads all that lies in them
+        for folder in (catalog, events, serving):
+            folder.mkdir(parents=True)
     metrics = {
         "impressions": len(usable), "effective_impressions": round(observed.effective(weights["weight"].to_numpy())),
         "predicted_over_actual": facts.decay.predicted_over_actual, "ne": facts.decay.ne,
     }  # fmt: skip
-    return {"verdict": RETRAIN if retrain else REST, "reasons": why, "model": digest, "metrics": metrics}
+    return {"verdict": RETRAIN if retrain else REST, "reasons": why, "model": served.digest, "metrics": metrics}
 
 
-def look(store: ObjectStore, bundle: Bundle, shown: pa.Table, policy: Policy, now_ms: int) -> tuple[Facts, pa.Table]:
+def look(
+    bundle: Bundle, shown: pa.Table, policy: Policy, served: Serving, last: Retraining | None, now_ms: int
+) -> tuple[Facts, pa.Table]:
     """What is known of the serving model, and the impressions that a retraining would learn from."""
-    since_ms = models.promoted_ms(store)
+    since_ms = served.promoted_at_ms
     now_serves = pc.and_(
         pc.equal(shown["model_digest"].cast(pa.string()), bundle.digest),
         pc.greater_equal(shown["logged_ms"], since_ms),
@@ -113,7 +118,6 @@ def look(store: ObjectStore, bundle: Bundle, shown: pa.Table, policy: Policy, no
     usable = shown
     if found.since is not None:
         usable = shown.filter(pc.greater_equal(shown["logged_ms"], judged["logged_ms"][found.since]))
-    last = retrainings.last(store)
     # What has moved before the last retraining has had its answer.
     fresh = judged if last is None else judged.filter(pc.greater_equal(judged["logged_ms"], last.at_ms))
     began_ms = since_ms or (pc.min(mine["logged_ms"]).as_py() if len(mine) else None)
@@ -166,10 +170,3 @@ def _decay(bundle: Bundle, judged: pa.Table, policy: Policy) -> Decay:
         bias_margin=policy.bias_margin,
         loss_margin=policy.loss_margin,
     )
-
-
-def _catalog(store: ObjectStore, bundle: Bundle) -> Catalog:
-    """The videos that the model knows, as they were when it was trained."""
-    about: Mapping[str, Any] = bundle.manifest
-    folder = models.fetch_dataset(store, about["data"]["dataset"], cache_home())
-    return Catalog(tuple(read_jsonl(folder / VIDEOS, Video)))
