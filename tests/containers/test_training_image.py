@@ -91,7 +91,7 @@ def retrained(
     store, folder = ObjectStore.from_env(containers_env), tmp_path_factory.mktemp("retrained")
     bundle = fetch_bundle(store, latest(store), folder / "cache")
     dataset = Path(trained_in_containers.steps["build_dataset"].outputs["dataset"])
-    observe(store, 1, bundle, Catalog.read(dataset), VideoLatents.read(dataset), 1, bq=-1.0)
+    observe(store, 1, bundle, Catalog.read(dataset), VideoLatents.read(dataset), 1, bq=-2.0)
     given = {"trigger": "now", "threads": 1, "bootstrap_resamples": 100}
     return Containers(PIPELINES["retraining"], given, shared(folder / "run"), containers_env).wait()
 
