@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,26 +27,44 @@ class Figure:
 
 def auc(chance: Floats, engaged: Bools) -> float:
     """Chance that an engaged impression ranks above another: the Mann-Whitney statistic, ties count half."""
-    positives = int(engaged.sum())
-    negatives = len(engaged) - positives
-    if not positives or not negatives:
+    if not 0 < engaged.sum() < len(engaged):
         return float("nan")
+    return float(placements(chance, engaged)[engaged].mean())
+
+
+def placements(chance: Floats, engaged: Bools) -> Floats:
+    """Of each impression the share of the other class that it is ranked rightly against, ties half; both have some."""
     _, place, count = np.unique(chance, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(count) - (count - 1) / 2.0)[place]
-    return float((ranks[engaged].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+    hits = np.bincount(place, engaged)
+    misses = count - hits
+    below = (np.cumsum(misses) - misses / 2) / misses.sum()
+    above = 1 - (np.cumsum(hits) - hits / 2) / hits.sum()
+    return np.asarray(np.where(engaged, below[place], above[place]), np.float64)
+
+
+def areas(chance: Floats, engaged: Bools, viewer: Ints) -> tuple[Floats, Floats, Ints]:
+    """AUC within each viewer, how many impressions stand behind it, and whose it is; one class only gives none."""
+    order = np.lexsort((chance, viewer))
+    chance, hit, owner = chance[order], engaged[order].astype(np.float64), viewer[order]
+    new = np.diff(owner, prepend=-1) != 0
+    first = np.flatnonzero(new)
+    whose = np.cumsum(new) - 1
+    tie = np.cumsum(new | (np.diff(chance, prepend=np.nan) != 0)) - 1
+    misses = np.cumsum(1 - hit)
+    before = misses - (misses - (1 - hit))[first][whose]  # of the viewer, up to and with this row
+    end = np.flatnonzero(np.diff(tie, append=-1))
+    tied = np.bincount(tie, 1 - hit)
+    below = before[end][tie] - tied[tie] / 2
+    hits, count = np.bincount(whose, hit), np.bincount(whose).astype(np.float64)
+    both = (hits > 0) & (hits < count)
+    won = np.bincount(whose, hit * below)
+    return won[both] / (hits * (count - hits))[both], count[both], owner[first][both]
 
 
 def gauc(chance: Floats, engaged: Bools, viewer: Ints) -> float:
     """AUC within each viewer, weighted by impressions (Zhou et al. 2018); viewers with one class do not count."""
-    order = np.argsort(viewer, kind="stable")
-    chance, engaged = chance[order], engaged[order]
-    bounds = np.flatnonzero(np.diff(viewer[order], prepend=-1, append=-1))
-    total = weight = 0.0
-    for first, last in pairwise(bounds):
-        value = auc(chance[first:last], engaged[first:last])
-        if not np.isnan(value):
-            total, weight = total + value * (last - first), weight + (last - first)
-    return total / weight if weight else float("nan")
+    inside, weight, _ = areas(chance, engaged, viewer)
+    return float(np.average(inside, weights=weight)) if len(inside) else float("nan")
 
 
 def log_loss(chance: Floats, engaged: Bools) -> Floats:
