@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from components.runtime import cache_home
 from interest.bundle import Bundle
@@ -158,15 +159,14 @@ def _drift(judged: pa.Table) -> tuple[str, ...]:
     return found.reasons
 
 
-def _decay(bundle: Bundle, judged: pa.Table, policy: Policy) -> Decay:
-    """How the model keeps its promises; its scores are taken to where the videos were shown."""
+def promises(bundle: Bundle, judged: pa.Table) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64]]:
+    """What was predicted, with scores taken to where the videos were shown, what came of it, viewers' codes: [N]."""
     shown, scored = (judged[name].to_numpy() for name in ("position", "scored_position"))
     place = bundle.examination(shown) / bundle.examination(scored)
     viewer = judged["user_id"].combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
-    return decay(
-        judged["score"].to_numpy().astype(np.float64) * place,
-        judged["engaged"].to_numpy().astype(bool),
-        viewer,
-        bias_margin=policy.bias_margin,
-        loss_margin=policy.loss_margin,
-    )
+    return judged["score"].to_numpy().astype(np.float64) * place, judged["engaged"].to_numpy().astype(bool), viewer
+
+
+def _decay(bundle: Bundle, judged: pa.Table, policy: Policy) -> Decay:
+    """How the model keeps its promises."""
+    return decay(*promises(bundle, judged), bias_margin=policy.bias_margin, loss_margin=policy.loss_margin)
