@@ -28,12 +28,20 @@ def shown(board: Board) -> list[dict[str, Any]]:
     return [one for one in build(board, RUNBOOK)["panels"] if one["type"] != "row"]
 
 
+def panel_queries(board: Board) -> dict[str, str]:
+    """The queries of panels and marks, as Grafana has them, by where they stand."""
+    made = build(board)
+    of_panels = {
+        f"{panel['title']}, {target['legendFormat']}": target["expr"]
+        for panel in made["panels"]
+        for target in panel.get("targets", [])
+    }
+    return of_panels | {f"mark {mark['name']}": mark["expr"] for mark in made["annotations"]["list"]}
+
+
 def queries(board: Board) -> list[str]:
     """All that Grafana will ask Prometheus."""
-    made = build(board)
-    found = [target["expr"] for panel in shown(board) for target in panel["targets"]]
-    found += [mark["expr"] for mark in made["annotations"]["list"]]
-    return [filled(query) for query in found]
+    return [filled(query) for query in panel_queries(board).values()]
 
 
 def filled(query: str) -> str:
