@@ -19,7 +19,7 @@ from streamlit.web.cli import main as streamlit
 
 from monitoring.app.theme import OPTIONS
 
-HEAVY = ("altair", "pandas", "monitoring.app.figures", "monitoring.app.served", "monitoring.app.trials")
+HEAVY = ("altair", "pandas", "monitoring.app.atlas", "monitoring.app.figures", "monitoring.app.trials")
 """Imported before it is ready, so that no page waits for them."""
 SCRIPT = Path(__file__).with_name("main.py")
 

@@ -7,12 +7,15 @@ from PIL import Image
 
 from monitoring.app.choices import PAGES
 from monitoring.app.figures import icon
-from monitoring.app.views import experiments, live, video
+from monitoring.app.views import atlas, experiments, health, live, pipelines, video
 
 VIEWS = (
     (live.show, "Live", "live", ":material/bolt:"),
     (video.show, "Video", "video", ":material/movie:"),
+    (atlas.show, "Map", "map", ":material/scatter_plot:"),
     (experiments.show, "Experiments", "experiments", ":material/science:"),
+    (health.show, "Health", "health", ":material/monitor_heart:"),
+    (pipelines.show, "Pipelines", "pipelines", ":material/account_tree:"),
 )
 
 

@@ -18,7 +18,9 @@ from inference.arms import Arms
 from inference.bundles import cache_folder
 from inference.client import Client
 from interest.records import Event
+from monitoring.app.atlas import Atlas, Kind
 from monitoring.app.errors import EndpointUnset, NoModel
+from monitoring.app.runs import Run, runs
 from monitoring.app.served import Served
 from monitoring.app.settings import Environment, Settings, environment
 from monitoring.app.trials import Curve, Trial, trials
@@ -27,11 +29,13 @@ from wire import kafka, models, observations
 from wire.errors import KafkaError, KafkaUnset, ObjectNotFound
 from wire.kafka import EVENTS, KafkaSettings
 from wire.objects import ObjectStore
+from wire.reports import MODEL, Report, newest
 
 STORE_DEADLINE_S = "2"
 """A page says that the store is away rather than wait for it."""
 FLUSH_S = 5.0
 SEEN_ROWS = 20_000
+MOST_REPORTS = 20
 SEEN = ("user_id", "video_id", "arm", "engaged", "experiment", "logged_ms")
 
 
@@ -143,6 +147,37 @@ def curve(trial: Trial, audited: Sequence[Audit]) -> Curve:
 @st.cache_resource(show_spinner=False, max_entries=32)
 def _curve(env: Environment, which: tuple[str, int, int], _trial: Trial, _audited: Sequence[Audit]) -> Curve:  # noqa: ARG001
     return Curve(_store(env), _trial, _audited)
+
+
+def atlas(kind: Kind) -> Atlas:
+    """The map of the served model's videos or viewers, which is being made at first; raises what `served` raises."""
+    found = served()
+    return _atlas(environment(), found.digest, str(kind), found)
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def _atlas(env: Environment, digest: str, kind: str, _served: Served) -> Atlas:  # noqa: ARG001
+    return Atlas(_served, Kind(kind))
+
+
+def reports() -> list[Report]:
+    """The newest reports of models; raises ObjectStoreError."""
+    return _reports(environment())
+
+
+@st.cache_data(ttl=10.0, show_spinner="Reading reports", max_entries=2)
+def _reports(env: Environment) -> list[Report]:
+    return newest(_store(env), MOST_REPORTS, MODEL)
+
+
+def pipelines() -> list[Run]:
+    """The latest runs; raises NoPipelines, PipelinesUnavailable."""
+    return _pipelines(environment())
+
+
+@st.cache_data(ttl=2.0, show_spinner=False, max_entries=2)
+def _pipelines(env: Environment) -> list[Run]:
+    return runs(Settings.from_env(dict(env)))
 
 
 def arms() -> Arms:

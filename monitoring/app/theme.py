@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from typing import TypeVar
 
 import altair as alt
 
@@ -11,8 +12,10 @@ BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, GREY = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5f6670",
 )  # fmt: skip
 CATEGORIES = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, "#000000", GREY)
+INK = "#31363c"
 OTHER = "others"
 """What the last colour stands for where there are more levels than colours."""
+Shown = TypeVar("Shown", alt.Chart, alt.LayerChart, alt.LayerChart | alt.FacetChart)
 OPTIONS = {
     "theme.base": "light",
     "theme.primaryColor": BLUE,
@@ -32,3 +35,15 @@ def levels(names: Iterable[str]) -> list[str]:
 def scale(domain: list[str]) -> alt.Scale:
     """A colour for each of `levels`."""
     return alt.Scale(domain=domain, range=list(CATEGORIES[: len(domain)]))
+
+
+def time_axis(span_s: float) -> alt.Axis:
+    """An axis of time that is as fine as so many seconds need."""
+    form = "%H:%M:%S" if span_s < 900 else "%H:%M" if span_s < 172_800 else "%d %b"
+    return alt.Axis(format=form, labelOverlap=True, tickCount=6)
+
+
+def legible(chart: Shown) -> Shown:
+    """The chart with texts in ink that has enough contrast."""
+    made: Shown = chart.configure_axis(labelColor=INK, titleColor=INK, labelFontSize=12, titleFontSize=12)
+    return made.configure_legend(labelColor=INK, titleColor=INK, labelFontSize=12, titleFontSize=12)

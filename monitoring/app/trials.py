@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import msgspec
+import pyarrow as pa
 from msgspec.structs import replace
 
 from interest.experiments.analysis import COLUMNS, Analysis
@@ -19,6 +21,8 @@ from wire.errors import ObjectNotFound
 from wire.objects import ObjectStore
 
 MOST_POINTS = 200
+READERS = 8
+"""Commits that are read at the same time."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,7 @@ class Curve:
         self._spec = replace(trial.spec, paused=False, decision=None, guardrails=(), deadline="100000d")
         self._analysis = Analysis(trial.name, self._spec, trial.status.started_ms)
         self._around = Surroundings(served=trial.status.stable)
+        self._window_ms = self._analysis.window_ms
         self._ends_ms = trial.status.decided_ms
         self._first = max((one.head for one in audited if one.before.started_ms == 0), default=0)
         self._turn = threading.Lock()
@@ -105,18 +110,30 @@ class Curve:
             return
         self.head = newest.seq
         self.read = max(self.read, self._first)
-        for commit in observations.commits(self.store, self.read, self.head):
-            if self._ends_ms and commit.complete_ms > self._ends_ms + self._analysis.window_ms:
-                break
-            self._take(commit)
-            self.read = commit.seq
-            if time.monotonic() > until:
-                return
-        self.read = self.head
+        with ThreadPoolExecutor(READERS) as pool:
+            while self.read < self.head:
+                numbers = range(self.read + 1, min(self.read + READERS, self.head) + 1)
+                for seq, found in zip(numbers, pool.map(self._load, numbers), strict=True):
+                    if found is not None and self._ends_ms and found[0].complete_ms > self._ends_ms + self._window_ms:
+                        self.read = self.head
+                        return
+                    if found is not None:
+                        self._take(*found)
+                    self.read = seq
+                if time.monotonic() > until:
+                    return
 
-    def _take(self, commit: observations.Commit) -> None:
-        for segment in commit.segments:
-            self._analysis.feed(observations.read(self.store, segment.key, COLUMNS))
+    def _load(self, seq: int) -> tuple[observations.Commit, list[pa.Table]] | None:
+        """A commit and its rows; None for one that retention has deleted."""
+        try:
+            commit = observations.commit(self.store, seq)
+            return commit, [observations.read(self.store, one.key, COLUMNS) for one in commit.segments]
+        except ObjectNotFound:
+            return None
+
+    def _take(self, commit: observations.Commit, tables: Sequence[pa.Table]) -> None:
+        for table in tables:
+            self._analysis.feed(table)
         if commit.complete_ms > self._analysis.started_ms and self._analysis.close(commit.complete_ms):
             self._note()
 

@@ -1,5 +1,5 @@
 """The dashboard's pages, a module each with `show()`."""
 
-from monitoring.app.views import experiments, live, video
+from monitoring.app.views import atlas, experiments, health, live, pipelines, video
 
-__all__ = ["experiments", "live", "video"]
+__all__ = ["atlas", "experiments", "health", "live", "pipelines", "video"]

@@ -11,7 +11,7 @@ import streamlit as st
 from interest.experiments.decision import Status
 from monitoring.app import sources
 from monitoring.app.states import empty, guarded
-from monitoring.app.theme import BLUE, GREY, VERMILION
+from monitoring.app.theme import BLUE, GREY, VERMILION, legible, time_axis
 from monitoring.app.trials import Point, Trial, decisions
 from monitoring.app.words import ago, bounds, clock, share
 from monitoring.experiments.records import Audit
@@ -89,11 +89,24 @@ def _over_time(trial: Trial, audited: list[Audit]) -> None:
     if not curve.complete:
         st.progress(curve.read / max(curve.head, 1), text="Reading what viewers did so far")
     points = list(curve.points)
+    if status.data_ms and (not points or status.data_ms > points[-1].at_ms):
+        points.append(_now(status))
     if not any(one.lift is not None for one in points):
         st.caption("Nothing is said before 200 viewers came to each arm and a window has closed.")
-    if points:
-        st.altair_chart(_lift_chart(points, trial), width="stretch")
-        st.altair_chart(_viewers_chart(points), width="stretch")
+    if len(points) > 1:
+        st.altair_chart(legible(_lift_chart(points, trial)), width="stretch")
+        st.altair_chart(legible(_viewers_chart(points)), width="stretch")
+
+
+def _now(status: Status) -> Point:
+    lift, viewers = status.lift, status.viewers
+    return Point(
+        status.data_ms, lift.value, lift.lower, lift.upper, viewers.get("stable", 0), viewers.get("candidate", 0)
+    )
+
+
+def _time(points: list[Point]) -> alt.X:
+    return alt.X("at:T", title="time (UTC)", axis=time_axis((points[-1].at_ms - points[0].at_ms) / 1000))
 
 
 def _lift_chart(points: list[Point], trial: Trial) -> alt.LayerChart | alt.FacetChart:
@@ -101,7 +114,7 @@ def _lift_chart(points: list[Point], trial: Trial) -> alt.LayerChart | alt.Facet
     frame["at"] = pd.to_datetime(frame["at_ms"], unit="ms")
     frame[["lift", "lower", "upper"]] = frame[["lift", "lower", "upper"]].astype(float)
     ends = pd.DataFrame({"value": [0.0, -trial.spec.primary.margin], "line": ["no difference", "margin"]})
-    base = alt.Chart(frame).encode(x=alt.X("at:T", title="time (UTC)"))
+    base = alt.Chart(frame).encode(x=_time(points))
     reach = frame[["lower", "upper"]].iloc[-1].abs().max()
     limit = 3 * max(0.02, float(reach) if reach == reach else 0.02)
     y = alt.Y("lower:Q", title="candidate over stable", axis=alt.Axis(format="+%"),
@@ -127,9 +140,9 @@ def _viewers_chart(points: list[Point]) -> alt.Chart:
         alt.Chart(pd.DataFrame(rows))
         .mark_line(strokeWidth=2)
         .encode(
-            x=alt.X("at:T", title="time (UTC)"), y=alt.Y("viewers:Q", title="viewers so far"),
+            x=_time(points), y=alt.Y("viewers:Q", title="viewers so far"),
             color=alt.Color("arm:N", scale=colours, legend=alt.Legend(orient="bottom", title=None)),
-            strokeDash=alt.StrokeDash("arm:N", legend=None),
+            strokeDash=alt.StrokeDash("arm:N", scale=alt.Scale(domain=["stable", "candidate"]), title=None),
         )
         .properties(height=160, description="Viewers of each arm over time")
     )  # fmt: skip

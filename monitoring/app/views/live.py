@@ -94,11 +94,12 @@ def _row(served: Served, feed: Feed, position: int, video_id: str) -> None:
             delta_color="normal" if before is not None and abs(chance - before) >= 5e-4 else "off",
         )  # fmt: skip
         with st.container(width=320):
-            st.text(video_id)
-            if video is not None and (video.caption or video.topic):
-                st.text("  ".join(part for part in (video.caption, video.topic and f"topic {video.topic}") if part))
+            told = [video_id]
+            if video is not None:
+                told += [part for part in (video.caption, f"topic {video.topic}" if video.topic else "") if part]
             if before is not None:
-                st.text(f"{before:.1%} → {chance:.1%}")
+                told.append(f"{before:.1%} → {chance:.1%}")
+            st.text("\n".join(told))
         with st.container(horizontal=True, width="content"):
             seconds = video.duration_s if video is not None else 0.0
             for kind, label, icon in ACTS:

@@ -20,7 +20,7 @@ from monitoring.app.layers import feature_maps
 from monitoring.app.served import Served
 from monitoring.app.settings import Environment, environment
 from monitoring.app.states import empty, guarded
-from monitoring.app.theme import BLUE, VERMILION
+from monitoring.app.theme import BLUE, VERMILION, legible
 from monitoring.app.words import clock
 from wire.errors import InvalidObjectName, ObjectNotFound
 
@@ -85,7 +85,7 @@ def _why(viewer: str, video_id: str) -> None:
         terms, past = st.columns(2)
         with terms:
             st.subheader("What each part adds")
-            st.altair_chart(_terms(found), width="stretch")
+            st.altair_chart(legible(_terms(found)), width="stretch")
             st.caption("The terms add up to the logit exactly.")
         with past:
             st.subheader("Past views that mattered")
