@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import altair as alt
 
@@ -45,5 +45,5 @@ def time_axis(span_s: float) -> alt.Axis:
 
 def legible(chart: Shown) -> Shown:
     """The chart with texts in ink that has enough contrast."""
-    made: Shown = chart.configure_axis(labelColor=INK, titleColor=INK, labelFontSize=12, titleFontSize=12)
-    return made.configure_legend(labelColor=INK, titleColor=INK, labelFontSize=12, titleFontSize=12)
+    texts: dict[str, Any] = {"labelColor": INK, "titleColor": INK, "labelFontSize": 12, "titleFontSize": 12}
+    return cast(Shown, chart.configure_axis(**texts).configure_legend(**texts))

@@ -159,10 +159,13 @@ def chart(frame: pd.DataFrame, colour: str) -> alt.Chart:
             y=alt.Y("y:Q", axis=None, scale=alt.Scale(domain=domains[1])),
             color=shade,
             shape=alt.Shape(
-                "when:N", scale=alt.Scale(domain=when, range=["circle", "diamond", "cross"]),
+                "when:O", sort=when, scale=alt.Scale(domain=when, range=["circle", "diamond", "cross"]),
                 legend=alt.Legend(orient="bottom", title=None),
             ),
-            size=alt.Size("when:N", scale=alt.Scale(domain=when, range=[60, 160, 320]), legend=None),
+            size=alt.Size(
+                "when:O", sort=when, scale=alt.Scale(domain=when, range=[60, 160, 320]),
+                legend=alt.Legend(orient="bottom", title=None),
+            ),
             tooltip=tips,
         )
         .add_params(alt.selection_point(name=PICKED, fields=["row"]))
@@ -182,7 +185,7 @@ def _play(served: Served) -> None:
         if data is None:
             st.info("There is no file of this video to play.")
         else:
-            st.video(data)
+            st.video(data, width=320)
     with facts:
         st.text(video_id)
         if video is not None:

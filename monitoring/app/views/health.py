@@ -14,7 +14,7 @@ from interest.drift.verdict import Verdict
 from interest.quality import ALL, Bin, Quality
 from monitoring.app import sources
 from monitoring.app.states import empty, guarded
-from monitoring.app.theme import BLUE, GREY, legible
+from monitoring.app.theme import BLUE, GREY, legible, time_axis
 from monitoring.app.words import ago, clock, share, within
 from wire.reports import MODEL, Report
 
@@ -192,10 +192,14 @@ def _trend(reports: Sequence[Report]) -> None:
 
 def trend_chart(frame: pd.DataFrame, title: str) -> alt.LayerChart | alt.FacetChart:
     """One figure over the reports."""
-    base = alt.Chart(frame).encode(x=alt.X("made:T", title="made (UTC)"))
-    y = alt.Y("lower:Q", title=title, scale=alt.Scale(zero=False))
+    base = alt.Chart(frame).encode(
+        x=alt.X(
+            "made:T", title="made (UTC)", axis=time_axis((frame["made"].max() - frame["made"].min()).total_seconds())
+        )
+    )
+    y = alt.Y("lower:Q", title="", scale=alt.Scale(zero=False))
     bars = base.mark_rule(color=BLUE, opacity=0.6, strokeWidth=2).encode(y=y, y2="upper:Q")
     line = base.mark_line(color=BLUE, point=True).encode(
         y="value:Q", tooltip=[alt.Tooltip("made:T"), alt.Tooltip("value:Q", format=".3f")]
     )
-    return alt.layer(bars, line).properties(height=160, description=f"{title} over the last reports")
+    return alt.layer(bars, line).properties(title=title, height=180, description=f"{title} over the last reports")

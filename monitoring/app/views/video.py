@@ -55,7 +55,7 @@ def _about(served: Served, video_id: str, video: Video | None) -> None:
     with player:
         data = served.clips.data(video) if video.uri else None
         if data is not None:
-            st.video(data)
+            st.video(data, width=420)
         else:
             st.info(f"There is nothing to play: no file in the store, or one over {MOST_PLAYED_BYTES >> 20} MiB.")
     with facts:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -179,3 +180,10 @@ def variables(endpoint: Endpoint) -> dict[str, str]:
         **chosen.environment(), **chosen.stream_environment(), "RAPT_ENDPOINT": endpoint.url,
         "RAPT_RUNS": str(chosen.home / "runs"), "RAPT_REPORTS": "",
     }  # fmt: skip
+
+
+def retold(model: Model, folder: Path) -> Model:
+    """The same model under another digest, to be tried beside it."""
+    copy = shutil.copytree(model.bundle.folder, folder / "bundle")
+    about = {name: value for name, value in model.bundle.manifest.items() if name not in ("files", "format")}
+    return dataclasses.replace(model, bundle=open_bundle(copy, seal(copy, about | {"note": "told again"})))
