@@ -89,7 +89,7 @@ def _measure(name: str, level: str, chance: Floats, engaged: Bools, viewer: Ints
     made = msgspec.structs.replace(counts, engaged=rate)
     if hits in (0.0, float(count)):
         return made
-    loss, entropy = log_loss(chance, engaged), -(rate * np.log(rate) + (1 - rate) * np.log(1 - rate))
+    loss, entropy = log_loss(chance, engaged), float(-(rate * np.log(rate) + (1 - rate) * np.log(1 - rate)))
     ne, ratio = float(loss.mean()) / entropy, float(chance.sum()) / hits
     by_mean = ne * np.log((1 - rate) / rate) / entropy
     above = placements(chance, engaged)

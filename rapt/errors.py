@@ -37,21 +37,5 @@ class NoWorld(RaptError):
     """A model whose viewers are not simulated, so that nobody knows how they would react."""
 
 
-class EndpointRefused(RaptError):
-    """The endpoint does not answer such a request; `status` is HTTP's, 4xx."""
-
-    def __init__(self, message: str, status: int) -> None:
-        super().__init__(message)
-        self.status = status
-
-
-class EndpointUnavailable(RaptError):
-    """The endpoint cannot answer just now, or is not there; `retry_after_s` when it said so."""
-
-    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
-        super().__init__(message)
-        self.retry_after_s = retry_after_s
-
-
 class ClusterFailed(RaptError):
     """A step on the cluster that failed or did not end in its time; the message holds what the cluster says of it."""

@@ -9,12 +9,12 @@ from uuid import uuid4
 
 import msgspec
 
+from inference.client import Client
+from inference.errors import EndpointUnavailable
 from interest.catalog import Catalog
 from interest.records import Event, Kind
 from interest.simulator.audience import Audience
 from interest.simulator.world import VideoLatents
-from rapt.client import Client
-from rapt.errors import EndpointUnavailable
 from rapt.settings import Settings
 from rapt.traffic import Plan, Traffic, run
 from wire.kafka import EVENTS, KafkaSettings, Producer, producer

@@ -17,9 +17,9 @@ import httpx
 import msgspec
 import numpy as np
 
+from inference.client import JSON, PREDICT, predict_body, prediction
+from inference.errors import EndpointRefused, EndpointUnavailable
 from interest.simulator.audience import Audience
-from rapt.client import JSON, PREDICT, predict_body, prediction
-from rapt.errors import EndpointRefused, EndpointUnavailable
 from wire.errors import BufferFull, KafkaError
 from wire.kafka import EVENTS, Producer
 

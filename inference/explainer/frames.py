@@ -7,16 +7,12 @@ import threading
 from functools import lru_cache, partial
 from pathlib import Path
 
-import msgspec
-
-from inference.catalogue_feed.library import video_key
+from inference.catalogue import Videos
 from interest.bundle import Bundle
-from interest.catalog import VIDEOS, read_jsonl
 from interest.errors import InvalidVideo
 from interest.features.frames import FrameSettings, read_frames
 from interest.features.pictures import Pixels
-from interest.records import Video
-from wire.errors import ObjectNotFound, WireError
+from wire.errors import WireError
 from wire.objects import ObjectStore
 from wire.workers import Decoders
 
@@ -33,7 +29,7 @@ class Frames:
     def __init__(self, store: ObjectStore, bundle: Bundle) -> None:
         self.store = store
         self.settings = FrameSettings(**bundle.manifest.get("feature_settings", {}).get("video", {}))
-        self._trained_on = self._videos(bundle)
+        self._videos = Videos(store, bundle)
         self._decoders = Decoders(1)
         self._turn = threading.Lock()
         self.of = lru_cache(KEPT)(self._of)
@@ -44,13 +40,15 @@ class Frames:
 
     def _of(self, video_id: str) -> Pixels:
         """The pictures uint8 [W, T, S, S, 3] as the model saw them; raises NoPictures."""
-        uri = self._uri(video_id)
-        if not uri:
-            raise NoPictures("the video has no file")
         try:
+            video = self._videos.of(video_id)
+            if video is None:
+                raise NoPictures("the video is in no catalogue")
+            if not video.uri:
+                raise NoPictures("the video has no file")
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "media"
-                self.store.get_file(self.store.key(uri), path)
+                self.store.get_file(self.store.key(video.uri), path)
                 with self._turn:
                     (found,) = self._decoders.read(partial(read_frames, settings=self.settings), [path])
         except WireError as error:
@@ -60,24 +58,3 @@ class Frames:
         if found is None:
             raise NoPictures("the file has no pictures")
         return found
-
-    def _uri(self, video_id: str) -> str:
-        if video_id in self._trained_on:
-            return self._trained_on[video_id]
-        try:
-            return msgspec.json.decode(self.store.get_bytes(video_key(video_id)), type=Video).uri
-        except (ObjectNotFound, msgspec.DecodeError) as error:
-            raise NoPictures("the video is in no catalogue") from error
-
-    def _videos(self, bundle: Bundle) -> dict[str, str]:
-        """Where the videos that the model learned from lie; none for a bundle that came without its data."""
-        dataset = bundle.manifest.get("data", {}).get("dataset")
-        if not dataset:
-            return {}
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / VIDEOS
-            try:
-                self.store.get_file(f"datasets/{dataset}/{VIDEOS}", path)
-            except ObjectNotFound:
-                return {}
-            return {video.video_id: video.uri for video in read_jsonl(path, Video)}

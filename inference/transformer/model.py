@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 from prometheus_client import Gauge
 
+from inference.arms import Arms
 from inference.errors import InvalidRequest, Unavailable
 from inference.protocol import Call
 from inference.server.front import BUCKETS
@@ -23,7 +24,7 @@ from inference.server.later import Count, Spread
 from inference.server.model import ServedModel
 from inference.state import StateReader, ViewerState, open_reader
 from inference.transformer import messages
-from inference.transformer.arms import Answered, Arms, Trials
+from inference.transformer.arms import Answered, Trials
 from inference.transformer.backend import Backend, Limits
 from inference.transformer.exposures import Exposures
 from inference.transformer.messages import Context, Instance, Prediction, PredictResponse, Scored

@@ -131,8 +131,8 @@ def explain(
 ) -> None:
     """Take predictions of the endpoint apart: the logit's terms, past events, and where in the frames."""
     wanted = _ids(videos)
+    from inference.client import Client
     from rapt import settings
-    from rapt.client import Client
 
     with Client(endpoint or settings.load().endpoint, timeout_s=EXPLAIN_S) as client:
         made = client.explain(user, wanted, position=position, pictures=bool(pictures))
@@ -144,7 +144,7 @@ def explain(
 
 
 def _ask(endpoint: str, user: str, videos: list[str], *, position: int, now_ms: int | None, json: bool) -> None:
-    from rapt.client import Client
+    from inference.client import Client
 
     with Client(endpoint) as client:
         made = client.predict(user, videos, position=position, now_ms=now_ms)

@@ -40,10 +40,10 @@ def traffic(
     import signal
     from threading import Event
 
+    from inference.client import Client
+    from inference.errors import EndpointUnavailable
     from interest.simulator.audience import Audience
     from rapt import settings, stack
-    from rapt.client import Client
-    from rapt.errors import EndpointUnavailable
     from rapt.traffic import Plan, run
     from rapt.worlds import world_of
     from wire.kafka import KafkaSettings, producer

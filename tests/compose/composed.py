@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from inference.errors import EndpointUnavailable
 from interest.bundle import Bundle
 from rapt.client import Client
 from rapt.cluster.programs import run
-from rapt.errors import ClusterFailed, EndpointUnavailable
+from rapt.errors import ClusterFailed
 from wire.models import publish_bundle
 from wire.objects import ObjectStore
 

@@ -19,12 +19,13 @@ import pytest
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 
 from inference import protocol
+from inference.errors import EndpointUnavailable
 from interest.bundle import Bundle
 from interest.history import HISTORY
 from interest.records import Event, Kind
 from rapt.client import Client
 from rapt.cluster.programs import run
-from rapt.errors import ClusterFailed, EndpointUnavailable
+from rapt.errors import ClusterFailed
 from tests.compose.composed import COMPOSE, Composed
 from tests.rapt.stream import events_of
 from wire.kafka import EVENTS, KafkaSettings, producer

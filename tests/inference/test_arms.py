@@ -10,8 +10,9 @@ import msgspec
 import numpy as np
 import pytest
 
+from inference.arms import Arms
 from inference.errors import Unavailable
-from inference.transformer.arms import Arms, Trials
+from inference.transformer.arms import Trials
 from inference.transformer.backend import Limits
 from interest.experiments.assignment import Allocation, Arm, Trial, assign
 from interest.serving import Answer, Ask

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from inference.errors import Unavailable
+from inference.errors import EndpointRefused, EndpointUnavailable, Unavailable
 from inference.server.front import refused
 from inference.transformer.messages import Scored, explain_request, predict_request
 from rapt.client import Client
-from rapt.errors import EndpointRefused, EndpointUnavailable
 from tests.ports import free_ports
 from tests.rapt.endpoint import DIGEST, Endpoint, serving
 

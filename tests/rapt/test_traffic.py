@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from inference.errors import EndpointUnavailable
 from interest.records import Event, Kind
 from interest.simulator.audience import Audience
 from rapt import cli
-from rapt.errors import EndpointUnavailable, NoWorld
+from rapt.errors import NoWorld
 from rapt.traffic import NOBODY_FREE, Plan, Traffic, line, run
 from tests.brokers import EmbeddedBroker
 from tests.rapt.endpoint import DIGEST, Endpoint, serving
