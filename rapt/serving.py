@@ -82,9 +82,26 @@ def observers(settings: Settings, environment: dict[str, str]) -> list[Service]:
     }
     labels = _service(settings, environment | window, "labels", module="monitoring.labels", ready="/ready")
     loops = ["experiments"] + (["retraining"] if settings.retrain_every_s else [])
+    return [labels, *(_loop(settings, name) for name in loops), *_shown(settings, environment)]
+
+
+def _shown(settings: Settings, environment: dict[str, str]) -> list[Service]:
+    """What people look at, unless they do not want it."""
+    if not settings.dashboard:
+        return []
     often = ("--report-every", f"{settings.report_every_s:g}", "--keep-days", f"{settings.report_keep_days:g}")
     reports = _service(settings, environment, "reports", *often, module="monitoring.reports", ready="/ready")
-    return [labels, *(_loop(settings, name) for name in loops), reports]
+    given = {
+        "RAPT_ENDPOINT": settings.endpoint,
+        "RAPT_RUNS": str(settings.home / "runs"),
+        "RAPT_REPORTS": reports.address,
+        "RAPT_KFP_ENDPOINT": settings.kfp_endpoint,
+        "RAPT_KFP_NAMESPACE": settings.kfp_namespace,
+        "RAPT_KFP_TOKEN_FILE": settings.kfp_token_file,
+        "RAPT_KFP_CA_FILE": settings.kfp_ca_file,
+    }
+    dashboard = _service(settings, environment | given, "dashboard", module="monitoring.app", ready="/_stcore/health")
+    return [reports, replace(dashboard, status=lambda: None)]
 
 
 def _loop(settings: Settings, name: str) -> Service:

@@ -104,6 +104,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     retrain_experiment: Annotated[
         str, Meta(description="Spec of the experiments that try retrained models, as YAML; empty: the defaults.")
     ] = ""
+    dashboard: Annotated[bool, Meta(description="Whether `rapt up` starts the dashboard and the reports.")] = True
     report_every_s: Annotated[
         float, Meta(ge=0, le=30 * 86400, description="Seconds between reports of how the model does; 0: make none.")
     ] = 3600.0
