@@ -8,6 +8,7 @@ from collections.abc import Callable
 import msgspec
 import psutil
 import pytest
+import urllib3
 from playwright.sync_api import Page, expect
 
 from interest.records import Event, Kind
@@ -43,8 +44,22 @@ def events_of(dashboard: Dashboard, user_id: str) -> list[Event]:
 
 
 def test_it_listens_on_loopback_only(dashboard: Dashboard) -> None:
-    listening = [one for one in dashboard.process.net_connections() if one.status == psutil.CONN_LISTEN]
+    mine = [one for one in psutil.net_connections("inet") if one.pid == dashboard.process.pid]
+    listening = [one for one in mine if one.status == psutil.CONN_LISTEN]
     assert {one.laddr.ip for one in listening} == {"127.0.0.1"}
+
+
+@pytest.mark.parametrize(("origin", "status"), [("https://evil.example.org", 403), ("", 101)])
+def test_a_page_of_another_site_gets_no_connection(dashboard: Dashboard, origin: str, status: int) -> None:
+    headers = {
+        "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Origin": origin or dashboard.url,
+    }  # fmt: skip
+    answer = urllib3.request(
+        "GET", f"{dashboard.url}/_stcore/stream", headers=headers, preload_content=False, timeout=10.0
+    )
+    assert answer.status == status
+    answer.close()
 
 
 def test_live_an_act_moves_the_feed(dashboard: Dashboard, visit: Begin) -> None:
