@@ -19,7 +19,7 @@ Shown = TypeVar("Shown", alt.Chart, alt.LayerChart, alt.LayerChart | alt.FacetCh
 OPTIONS = {
     "theme.base": "light",
     "theme.primaryColor": BLUE,
-    "theme.textColor": "#1c2126",
+    "theme.textColor": "#0b0f13",
     "theme.linkColor": "#00558a",
     "theme.linkUnderline": True,
 }
@@ -46,4 +46,5 @@ def time_axis(span_s: float) -> alt.Axis:
 def legible(chart: Shown) -> Shown:
     """The chart with texts in ink that has enough contrast."""
     texts: dict[str, Any] = {"labelColor": INK, "titleColor": INK, "labelFontSize": 12, "titleFontSize": 12}
-    return cast(Shown, chart.configure_axis(**texts).configure_legend(**texts))
+    below = {"bottom": {"direction": "vertical", "anchor": "start", "margin": 8}}
+    return cast(Shown, chart.configure_axis(**texts).configure_legend(**texts, layout=below))

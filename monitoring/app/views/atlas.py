@@ -147,7 +147,7 @@ def chart(frame: pd.DataFrame, colour: str) -> alt.Chart:
         shade = alt.condition("isValid(datum.engagement)", rate, alt.value(GREY))
     else:
         shade = alt.Color(
-            f"{colour}:N", scale=scale(levels(frame[colour])), legend=alt.Legend(orient="bottom", columns=3)
+            f"{colour}:N", scale=scale(levels(frame[colour])), legend=alt.Legend(orient="bottom", columns=2)
         )  # fmt: skip
     when = [TRAINED, LATER, CHOSEN]
     tips = [alt.Tooltip("id:N"), alt.Tooltip(f"{colour}:{'Q' if colour == 'engagement' else 'N'}"), "when:N"]
@@ -169,7 +169,7 @@ def chart(frame: pd.DataFrame, colour: str) -> alt.Chart:
             tooltip=tips,
         )
         .add_params(alt.selection_point(name=PICKED, fields=["row"]))
-        .properties(height=460, description="Map of what the model knows; the list below chooses by keyboard")
+        .properties(height=560, description="Map of what the model knows; the list below chooses by keyboard")
     )  # fmt: skip
     return made
 
