@@ -17,6 +17,8 @@ from interest.models.names import MODALITIES, TERMS
 from interest.scoring import Predictions, Scorer, ViewerState, session
 
 Floats = NDArray[np.float32]
+HEAT = "inferno"
+"""Name of the colours of heat, the same in OpenCV and matplotlib; without colour vision they go from dark to bright."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,13 @@ class ActivationMaps:
         cam = np.maximum(np.einsum("k,wkthv->wthv", weight, maps), 0.0)
         cam = cam / max(float(cam.max()), 1e-12)
         return _enlarged(cam, frames.shape[1], frames.shape[2])
+
+
+def overlaid(picture: NDArray[np.uint8], heat: Floats) -> NDArray[np.uint8]:
+    """A frame [S, S, 3] under its heat [S, S]: what is cold stays as it is."""
+    scale = cv2.applyColorMap((255 * heat).astype(np.uint8), getattr(cv2, f"COLORMAP_{HEAT.upper()}"))
+    strength = 0.75 * heat[..., None]
+    return (picture * (1 - strength) + cv2.cvtColor(scale, cv2.COLOR_BGR2RGB) * strength).astype(np.uint8)
 
 
 def _enlarged(cam: Floats, frames: int, size: int) -> Floats:

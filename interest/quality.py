@@ -110,4 +110,4 @@ def _interval(value: float, influence: Floats, viewer: Ints) -> Interval:
     _, code = np.unique(viewer, return_inverse=True)
     sums = np.bincount(code, influence)
     error = Z * float(np.sqrt((sums**2).sum() * len(sums) / max(len(sums) - 1, 1)))
-    return Interval(value, value - error, value + error)
+    return Interval(float(value), float(value - error), float(value + error))

@@ -108,25 +108,26 @@ def flush_denormals() -> None:
     Softmax over a masked past makes many of them; with them a prediction takes half as long again. ONNX Runtime does
     so only in the thread that makes the process's first session: call this in the one that scores, before any is made.
     """
-    onnxruntime.InferenceSession(get_example("mul_1.onnx"), _options(1), providers=["CPUExecutionProvider"])
+    onnxruntime.InferenceSession(get_example("mul_1.onnx"), options(1), providers=["CPUExecutionProvider"])
 
 
 def session(bundle: Bundle, graph: str, threads: int) -> onnxruntime.InferenceSession:
     """One graph of a bundle, ready to run."""
     return onnxruntime.InferenceSession(
         bundle.graph(graph),
-        _options(threads),
+        options(threads),
         providers=["CPUExecutionProvider"],
         # Its fused form is slower than an addition and a normalisation.
         disabled_optimizers=["SkipLayerNormFusion"],
     )
 
 
-def _options(threads: int) -> onnxruntime.SessionOptions:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.set_denormal_as_zero", "1")
+def options(threads: int) -> onnxruntime.SessionOptions:
+    """How a bundle's graphs are run, each on so many threads."""
+    made = onnxruntime.SessionOptions()
+    made.intra_op_num_threads, made.inter_op_num_threads = threads, 1
+    made.log_severity_level = 3
+    made.add_session_config_entry("session.set_denormal_as_zero", "1")
     # Threads that spin while they wait take the time of whatever else runs on a small machine.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return options
+    made.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return made

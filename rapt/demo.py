@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from msgspec.structs import replace
 from rich.console import Console
 
 from interest.catalog import Catalog
@@ -79,6 +80,7 @@ def run(settings: Settings, arguments: Mapping[str, Any], console: Console, *, l
     Raises MissingProgram without the sample clips, and what `runs.run` and `stack.up` raise.
     """
     begun = psutil.Process().create_time()
+    settings = replace(settings, dashboard=False)  # nobody looks yet, and it would take its part of the processor
     clips = write_clips(settings.home / "demo" / "clips.csv")
     with PeakMemory(lambda: stack.pids(settings)) as peak:
         outcome = runs.run(settings, "training", {"videos": str(clips), **arguments}, console)

@@ -12,7 +12,7 @@ from interest.experiments.analysis import Analysis
 from interest.experiments.decision import Phase, Status, Surroundings, decide
 from interest.experiments.foreign import NAME, Observations
 from interest.experiments.spec import Primary, Spec
-from monitoring.pictures import Moment, experiment_curve
+from monitoring.pictures.experiment import Moment, experiment_curve
 
 HOUR_MS = 3_600_000
 STABLE, CANDIDATE = "a" * 64, "b" * 64
@@ -71,7 +71,7 @@ class Past:
         }
 
     def draw(self, path: Path, title: str) -> Path:
-        """The lift over time; see `monitoring.pictures`."""
+        """The lift over time; see `monitoring.pictures.experiment`."""
         return experiment_curve(path, title, [moment for moment, _ in self.looks], self.margin)
 
 

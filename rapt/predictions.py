@@ -70,7 +70,7 @@ class Predictor:
 
     def predict(self, user: str, videos: Sequence[str], *, position: int = 1, now_ms: int | None = None) -> Answer:
         """Predict at `now_ms` from strictly earlier events; by default just after the viewer's last one."""
-        feedback = self._feedback(user)
+        feedback = self.feedback(user)
         if now_ms is None:
             times = feedback.ts_ms if len(feedback.ts_ms) else self.dataset.targets.ts_ms
             now_ms = int(times.max(initial=0)) + 1
@@ -91,7 +91,7 @@ class Predictor:
             _notes(user, events, predictions),
         )  # fmt: skip
 
-    def _feedback(self, user: str) -> Feedback:
+    def feedback(self, user: str) -> Feedback:
         """All feedback of a viewer, oldest first; none for a viewer that the log does not know."""
         start = end = 0
         if user in self.dataset.users:

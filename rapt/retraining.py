@@ -182,7 +182,7 @@ def _outcome(steps: dict[str, dict[str, dict[str, str]]]) -> str:
 
 
 class _Collected(Collector):
-    """Prometheus metrics `rapt_model_*`, `rapt_retraining_*`."""
+    """Prometheus metrics `rapt_retraining_*`; how the model does is told by monitoring.reports."""
 
     def __init__(self, told: Told) -> None:
         self.told = told
@@ -193,18 +193,6 @@ class _Collected(Collector):
         yield CounterMetricFamily("rapt_retraining_runs_failed", "Those without a verdict.", value=told.runs_failed)
         yield CounterMetricFamily("rapt_retraining_failures", "Looks at the model that failed.", value=told.failures)
         yield GaugeMetricFamily("rapt_retraining_running", "1 while one runs.", value=float(told.running))
-        if told.facts is None:
-            return
-        decay = told.facts.decay
-        gauges = {
-            "ne": ("Normalised entropy of the serving model.", decay.ne),
-            "predicted_over_actual": ("Predicted over actual engagements.", decay.predicted_over_actual),
-            "decayed": ("1 when it is shown not to keep its promises.", float(decay.decayed)),
-            "drifted": ("How much of scores and outcomes has drifted since it serves.", float(len(told.facts.drift))),
-        }
-        for name, (meaning, value) in gauges.items():
-            if value is not None:
-                yield GaugeMetricFamily(f"rapt_model_{name}", meaning, value=value)
 
 
 def registry(told: Told) -> CollectorRegistry:

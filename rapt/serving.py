@@ -22,6 +22,8 @@ OFFSETS = {
     "experiments": (9,),
     "candidate": (10, 11),
     "retraining": (12,),
+    "reports": (13,),
+    "dashboard": (14,),
 }
 """Ports after `serving_port`: HTTP, then gRPC where there is one."""
 PROBE_S = 2.0
@@ -71,7 +73,7 @@ def candidate(settings: Settings, environment: dict[str, str], digest: str) -> S
 
 
 def observers(settings: Settings, environment: dict[str, str]) -> list[Service]:
-    """What joins exposures with their outcomes, what decides experiments by them, and what trains again."""
+    """What joins exposures with their outcomes, decides experiments by them, trains again, reports, and shows it."""
     window = {
         "RAPT_LABEL_WINDOW_S": f"{settings.label_window_s:g}",
         "RAPT_LABEL_SLACK_S": f"{settings.label_slack_s:g}",
@@ -80,7 +82,26 @@ def observers(settings: Settings, environment: dict[str, str]) -> list[Service]:
     }
     labels = _service(settings, environment | window, "labels", module="monitoring.labels", ready="/ready")
     loops = ["experiments"] + (["retraining"] if settings.retrain_every_s else [])
-    return [labels, *(_loop(settings, name) for name in loops)]
+    return [labels, *(_loop(settings, name) for name in loops), *_shown(settings, environment)]
+
+
+def _shown(settings: Settings, environment: dict[str, str]) -> list[Service]:
+    """What people look at, unless they do not want it."""
+    if not settings.dashboard:
+        return []
+    often = ("--report-every", f"{settings.report_every_s:g}", "--keep-days", f"{settings.report_keep_days:g}")
+    reports = _service(settings, environment, "reports", *often, module="monitoring.reports", ready="/ready")
+    given = {
+        "RAPT_ENDPOINT": settings.endpoint,
+        "RAPT_RUNS": str(settings.home / "runs"),
+        "RAPT_REPORTS": reports.address,
+        "RAPT_KFP_ENDPOINT": settings.kfp_endpoint,
+        "RAPT_KFP_NAMESPACE": settings.kfp_namespace,
+        "RAPT_KFP_TOKEN_FILE": settings.kfp_token_file,
+        "RAPT_KFP_CA_FILE": settings.kfp_ca_file,
+    }
+    dashboard = _service(settings, environment | given, "dashboard", module="monitoring.app", ready="/_stcore/health")
+    return [reports, replace(dashboard, status=lambda: None)]
 
 
 def _loop(settings: Settings, name: str) -> Service:

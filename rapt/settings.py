@@ -19,7 +19,7 @@ from rapt.errors import InvalidSettings
 
 PREFIX = "RAPT_"
 STORE_PORTS = 8
-SERVING_PORTS = 13
+SERVING_PORTS = 15
 AWS_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
@@ -68,7 +68,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(
             ge=1024,
             le=65535 - SERVING_PORTS,
-            description="Endpoint: HTTP port; gRPC is the next, inner servers take the eleven after it.",
+            description="Endpoint: HTTP port; gRPC is the next, what belongs to it takes the thirteen after it.",
         ),
     ] = 8080
     serving_endpoint: Annotated[
@@ -104,6 +104,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     retrain_experiment: Annotated[
         str, Meta(description="Spec of the experiments that try retrained models, as YAML; empty: the defaults.")
     ] = ""
+    dashboard: Annotated[bool, Meta(description="Whether `rapt up` starts the dashboard and the reports.")] = True
+    report_every_s: Annotated[
+        float, Meta(ge=0, le=30 * 86400, description="Seconds between reports of how the model does; 0: make none.")
+    ] = 3600.0
+    report_keep_days: Annotated[float, Meta(gt=0, le=3650, description="Days that reports are kept.")] = 7.0
     allow_private_addresses: Annotated[
         str,
         Meta(

@@ -57,6 +57,7 @@ def observe(
                 {
                     "request_id": request, "user_id": f"{seed}-{viewer}", "arm": "stable", "propensity": 1.0,
                     "model_digest": bundle.digest, "ts_ms": at_ms, "logged_ms": at_ms, "candidates": CANDIDATES,
+                    "unknown": 0, "label_age_ms": 60_000, "liked": False, "shared": False,
                     "video_id": shown[number], "score": float(score[place]), "scored_position": 1,
                     "rank": 1 + int((score > score[place]).sum()), "position": number + 1, "randomised": drawn,
                     "engaged": engaged([(done.kind, done.watch_ms)], seconds), "watch_ms": done.watch_ms,

@@ -63,10 +63,14 @@ def worker_routes(
 
 
 @contextmanager
-def serving(host: str, port: int, routes: Mapping[str, Route]) -> Iterator[int]:
-    """Inside, the routes are answered; gives the port, a free one for port 0. Raises `PortTaken`."""
+def serving(
+    host: str, port: int, routes: Mapping[str, Route], other: Callable[[str], Reply] | None = None
+) -> Iterator[int]:
+    """Inside, the routes are answered, and all other paths by `other` if there is one; gives the port, a free one for
+    port 0. Raises `PortTaken`.
+    """
     try:
-        server = _Server((host, port), routes)
+        server = _Server((host, port), routes, other)
     except OSError as error:
         raise PortTaken(
             f"cannot listen on {host}:{port} ({error.strerror}); end what holds it or change the port"
@@ -85,8 +89,10 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, address: tuple[str, int], routes: Mapping[str, Route]) -> None:
-        self.routes = routes
+    def __init__(
+        self, address: tuple[str, int], routes: Mapping[str, Route], other: Callable[[str], Reply] | None
+    ) -> None:
+        self.routes, self.other = routes, other
         super().__init__(address, _Handler)
 
     def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002
@@ -112,12 +118,12 @@ class _Handler(BaseHTTPRequestHandler):
     do_HEAD = do_GET
 
     def _answer(self, path: str) -> Reply:
-        route = self.server.routes.get(path)
-        if route is None:
+        route, other = self.server.routes.get(path), self.server.other
+        if route is None and other is None:
             known = ", ".join(self.server.routes)
             return reply({"error": f"no {path[:100]!r} here; there is {known}"}, HTTPStatus.NOT_FOUND)
         try:
-            return route()
+            return route() if route is not None else other(path)  # type: ignore[misc]
         except Exception as error:
             LOG.exception("%s failed", path)
             return reply({"error": f"{type(error).__name__}; see the log"}, HTTPStatus.INTERNAL_SERVER_ERROR)

@@ -36,8 +36,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What was found at one look.
 
     `kind`: "model" (observations of the serving model), "tables" (what somebody gave to compare), "experiment" (its
-    arms; `subject` is its name). `promised`: figures of the model's training report. `head`: the joiner's commit that
-    was the newest. `files`: keys by name, as `evidently.html`.
+    arms; `subject` is its name). `promised`: figures of the model's training report, `worse` says in words which of
+    them it does not keep. `head`: the joiner's commit that was the newest. `files`: keys by name, as `evidently.html`.
     """
 
     kind: str
@@ -53,6 +53,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     calibration: tuple[Bin, ...] = ()
     decay: Decay | None = None
     promised: dict[str, float] = {}
+    worse: tuple[str, ...] = ()
     files: dict[str, str] = {}
 
     @property

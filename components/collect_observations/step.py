@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -108,11 +107,7 @@ def look(
 ) -> tuple[Facts, pa.Table]:
     """What is known of the serving model, and the impressions that a retraining would learn from."""
     since_ms = served.promoted_at_ms
-    now_serves = pc.and_(
-        pc.equal(shown["model_digest"].cast(pa.string()), bundle.digest),
-        pc.greater_equal(shown["logged_ms"], since_ms),
-    )
-    mine = shown.filter(now_serves)
+    mine = observed.served_by(shown, bundle.digest, since_ms)
     judged = mine.filter(pc.is_valid(mine["score"]))
     found = _decay(bundle, judged, policy)
     usable = shown
@@ -159,14 +154,11 @@ def _drift(judged: pa.Table) -> tuple[str, ...]:
 
 
 def _decay(bundle: Bundle, judged: pa.Table, policy: Policy) -> Decay:
-    """How the model keeps its promises; its scores are taken to where the videos were shown."""
-    shown, scored = (judged[name].to_numpy() for name in ("position", "scored_position"))
-    place = bundle.examination(shown) / bundle.examination(scored)
-    viewer = judged["user_id"].combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
+    """How the model keeps its promises."""
     return decay(
-        judged["score"].to_numpy().astype(np.float64) * place,
+        observed.chances(judged, bundle),
         judged["engaged"].to_numpy().astype(bool),
-        viewer,
+        observed.viewers(judged),
         bias_margin=policy.bias_margin,
         loss_margin=policy.loss_margin,
     )

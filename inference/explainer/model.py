@@ -20,7 +20,7 @@ from inference.protocol import Call
 from inference.server.bundle_model import BundleModel
 from inference.transformer.messages import MOST_EXPLAINED, ExplainedVideo, PastEvent, Picture
 from interest.bundle import Bundle
-from interest.explain import ActivationMaps, explain
+from interest.explain import ActivationMaps, explain, overlaid
 from interest.history import HISTORY, moment
 from interest.records import FEEDBACK
 from interest.scoring import Scorer, ViewerState
@@ -130,14 +130,8 @@ def _pictures(
     for window in range(len(frames)):
         frame = int(heat[window].mean(axis=(1, 2)).argmax())
         plain = frames[window, frame]
-        found.append(Picture(window, frame, _png(plain), _png(_overlaid(plain, heat[window, frame]))))
+        found.append(Picture(window, frame, _png(plain), _png(overlaid(plain, heat[window, frame]))))
     return found, ""
-
-
-def _overlaid(picture: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np.uint8]:
-    colours = cv2.cvtColor(cv2.applyColorMap((255 * heat).astype(np.uint8), cv2.COLORMAP_JET), cv2.COLOR_BGR2RGB)
-    strength = 0.6 * heat[..., None]
-    return (picture * (1 - strength) + colours * strength).astype(np.uint8)
 
 
 def _png(picture: NDArray[np.uint8]) -> str:

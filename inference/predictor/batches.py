@@ -12,16 +12,15 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from prometheus_client import Histogram
-
 from inference.errors import Overloaded
+from inference.server.later import Spread
 from interest.serving import Answer, Ask
 
 LARGEST_BATCH = 32
 MOST_WAITING = 1024
-SIZES = Histogram("rapt_predictor_batch_requests", "Requests that ran together", buckets=(1, 2, 4, 8, 16, 32))
-SECONDS = Histogram("rapt_predictor_batch_seconds", "Time in the model's graphs a batch",
-                    buckets=(.00025, .0005, .001, .002, .004, .008, .016, .032, .064, .128, .5))  # fmt: skip
+SIZES = Spread("rapt_predictor_batch_requests", "Requests that ran together", buckets=(1, 2, 4, 8, 16, 32))
+SECONDS = Spread("rapt_predictor_batch_seconds", "Time in the model's graphs a batch",
+                 buckets=(.00025, .0005, .001, .002, .004, .008, .016, .032, .064, .128, .5))  # fmt: skip
 
 Scored = tuple[str, list[Answer]]
 """The digest of the model that answered, and its answers."""
@@ -66,7 +65,7 @@ class Batches:
         asks = [ask for job in jobs for ask in job.asks]
         if not asks:
             return
-        SIZES.observe(len(asks))
+        SIZES.note(len(asks))
         began = time.perf_counter()
         try:
             digest, answers = self._score(asks)
@@ -74,7 +73,7 @@ class Batches:
             for job in jobs:
                 job.answered.set_exception(error)
             return
-        SECONDS.observe(time.perf_counter() - began)
+        SECONDS.note(time.perf_counter() - began)
         place = 0
         for job in jobs:
             job.answered.set_result((digest, answers[place : place + len(job.asks)]))

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from prometheus_client import Counter, Gauge
+from prometheus_client import Gauge
 
 from inference.new_videos import NewVideos
 from inference.predictor import tensors
 from inference.predictor.batches import Batches
 from inference.protocol import Call
 from inference.server.bundle_model import BundleModel
+from inference.server.later import Count
 from interest.bundle import Bundle
 from interest.scoring import Scorer, flush_denormals
 from interest.serving import Answer, Ask, BatchScorer
 from wire.kafka import KafkaSettings
 from wire.objects import ObjectStore
 
-VIEWERS = Counter("rapt_predictor_viewers", "Viewers' histories by whether their encoding was kept", ("cache",))
+VIEWERS = Count("rapt_predictor_viewers", "Viewers' histories by whether their encoding was kept", ("cache",))
 KEPT, ENCODED = VIEWERS.labels("hit"), VIEWERS.labels("miss")
-UNKNOWN = Counter("rapt_fallbacks", "Answers with a learned stand-in for something unknown", ("what",))
+UNKNOWN = Count("rapt_fallbacks", "Answers with a learned stand-in for something unknown", ("what",)).labels("video")
 VIDEOS = Gauge("rapt_predictor_videos", "Videos in the catalogue", multiprocess_mode="livemax")
 
 
@@ -47,6 +48,7 @@ class Predictor(BundleModel[Loaded]):
     def __init__(self, name: str, store: ObjectStore, kafka: KafkaSettings | None, pinned: str = "") -> None:
         super().__init__(name, store, kafka, pinned)
         self.batches = Batches(self._score)
+        self._videos = -1
 
     def load(self, bundle: Bundle) -> Loaded:
         scorer = Scorer(bundle)
@@ -71,10 +73,12 @@ class Predictor(BundleModel[Loaded]):
 
     def _count(self, current: Loaded, answers: list[Answer]) -> None:
         counts = current.scorer.counts
-        KEPT.inc(counts.kept)
-        ENCODED.inc(counts.viewers - counts.kept)
+        KEPT.note(counts.kept)
+        ENCODED.note(counts.viewers - counts.kept)
         counts.viewers = counts.kept = 0
         strangers = sum(int(len(one.known) - one.known.sum()) for one in answers)
         if strangers:
-            UNKNOWN.labels("video").inc(strangers)
-        VIDEOS.set(len(current.scorer.scorer.catalogue))
+            UNKNOWN.note(strangers)
+        if (videos := len(current.scorer.scorer.catalogue)) != self._videos:
+            self._videos = videos
+            VIDEOS.set(videos)

@@ -6,13 +6,14 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
+from functools import cache
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
-from prometheus_client import Histogram
 
 from inference.errors import InferenceError, RequestTooLarge
+from inference.server.later import Spread
 
 LOG = logging.getLogger(__name__)
 
@@ -41,8 +42,8 @@ BUCKETS = (
     1.0,
     2.5,
 )
-SECONDS = Histogram("rapt_request_seconds", "From a request's last byte to its answer", ("route", "code"),
-                    buckets=BUCKETS)  # fmt: skip
+SECONDS = Spread("rapt_request_seconds", "From a request's last byte to its answer", ("route", "code"),
+                 buckets=BUCKETS)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ class Front:
         """The handler's answer, measured."""
         began = time.perf_counter()
         reply = await answer(handler, request)
-        SECONDS.labels(route.rpartition("/")[2], reply.status).observe(time.perf_counter() - began)
+        _seconds(route, reply.status).note(time.perf_counter() - began)
         return reply
 
     async def _body(self, receive: Receive) -> bytes:
@@ -133,6 +134,11 @@ class Front:
     def _check(self, size: int) -> None:
         if size > self.max_body_bytes:
             raise too_large(self.max_body_bytes)
+
+
+@cache
+def _seconds(route: str, status: int) -> Spread:
+    return SECONDS.labels(route.rpartition("/")[2], status)
 
 
 def too_large(most: int) -> RequestTooLarge:

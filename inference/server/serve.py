@@ -28,7 +28,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from inference import protocol
 from inference.errors import InvalidRequest
-from inference.server import grpc_front
+from inference.server import grpc_front, later
 from inference.server.direct import DirectProtocol
 from inference.server.flags import MAX_BODY_BYTES, Listen
 from inference.server.front import Front, Handler, Reply, Request
@@ -76,11 +76,13 @@ class _Worker:
         serving = asyncio.create_task(http.serve(sockets=[sock]))
         while not ended.is_set() and not serving.done() and not orphaned():
             await _wait(ended, LOOK_EVERY_S)
+            later.settle()
         self.model.draining = True
         await self._say_goodbye(http)
         http.should_exit = True
         await asyncio.gather(grpc.stop(self.listen.grace_s), serving)
         await self.model.end()
+        later.settle()
 
     async def _say_goodbye(self, http: uvicorn.Server) -> None:
         """Let callers on open connections hear, in an answer, that they are to open another.
@@ -147,6 +149,7 @@ class _Worker:
             return Reply(msgspec.json.encode({"waits_for": model.waits_for()} | model.status()))
 
         async def metrics(_: Request) -> Reply:
+            later.settle()
             return Reply(generate_latest(_registry()), content_type=CONTENT_TYPE_LATEST.encode())
 
         async def refuse(_: Request) -> Reply:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import msgspec
 from prometheus_client import Counter, Gauge
 
+from inference.server.later import Count
 from interest.records import Exposure
 from wire.errors import BufferFull, DeliveryFailed
 from wire.kafka import EXPOSURES, Client, KafkaSettings, Producer, producer
 
-SENT = Counter("rapt_exposures", "Exposures handed to the stream", ("arm",))
+SENT = cache(Count("rapt_exposures", "Exposures handed to the stream", ("arm",)).labels)
 UNLOGGED = Counter("rapt_exposures_unlogged", "Answers of the stable arm whose exposure the full queue did not take")
 LOST = Counter("rapt_exposures_lost", "Exposures that were taken and not acknowledged in the end; must stay 0")
 WAITING = Gauge("rapt_exposures_waiting", "Exposures not acknowledged yet", multiprocess_mode="livesum")
@@ -36,7 +39,7 @@ class Exposures:
             UNLOGGED.inc()
             return False
         self.healthy = True
-        SENT.labels(exposure.arm).inc()
+        SENT(exposure.arm).note()
         return True
 
     @property

@@ -8,17 +8,19 @@ import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Gauge
 
 from inference.arms import Arms
 from inference.errors import InvalidRequest, Unavailable
 from inference.protocol import Call
 from inference.server.front import BUCKETS
+from inference.server.later import Count, Spread
 from inference.server.model import ServedModel
 from inference.state import StateReader, ViewerState, open_reader
 from inference.transformer import messages
@@ -33,15 +35,16 @@ from interest.viewer_rows import video_key
 from wire.errors import KafkaError
 from wire.kafka import UNKNOWN_LAG, KafkaSettings
 
-STAGES = Histogram("rapt_stage_seconds", "Time of a prediction by stage", ("stage",), buckets=BUCKETS)
-AGE = Histogram("rapt_state_age_ms", "Age of the viewer state behind a prediction, ms",
-                buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000, 30_000))  # fmt: skip
+STAGES = Spread("rapt_stage_seconds", "Time of a prediction by stage", ("stage",), buckets=BUCKETS)
+AGE = Spread("rapt_state_age_ms", "Age of the viewer state behind a prediction, ms",
+             buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000, 30_000))  # fmt: skip
 LAG = Gauge(
     "rapt_state_lag_records", "Records of the stream that are not in the state yet", multiprocess_mode="livemax"
 )
-PREDICTIONS = Counter("rapt_predictions", "Predictions by arm and model", ("arm", "model"))
-FALLBACKS = Counter("rapt_fallbacks", "Answers with a learned stand-in for something unknown", ("what",))
+PREDICTIONS = cache(Count("rapt_predictions", "Predictions by arm and model", ("arm", "model")).labels)
+FALLBACKS = Count("rapt_fallbacks", "Answers with a learned stand-in for something unknown", ("what",))
 VERSION = Gauge("rapt_arms_version", "Version of the allocation in effect", multiprocess_mode="livemin")
+NEW_VIEWERS, NEW_VIDEOS = FALLBACKS.labels("viewer"), FALLBACKS.labels("video")
 READING, SCORING = STAGES.labels("state"), STAGES.labels("predictor")
 LOOK_EVERY_S, RECONNECT_S = 0.5, 1.0
 OLDEST_STATE_MS = 10_000
@@ -185,11 +188,11 @@ class Transformer(ServedModel):
         ask, viewer = self._asked(instance.user_id, instance.video_ids, instance.context, positions)
         age_ms = self._fresh.age_ms
         asked = time.perf_counter()
-        READING.observe(asked - began)
+        READING.note(asked - began)
         logged = self.exposures is not None and self.exposures.healthy
         allocation = self.arms.current if self.arms is not None and logged else None
         made = await self.trials.answer(allocation, instance.user_id, ask)
-        SCORING.observe(time.perf_counter() - asked)
+        SCORING.note(time.perf_counter() - asked)
         scores = made.answer.probability.tolist()
         prediction = Prediction(
             user_id=instance.user_id,
@@ -227,12 +230,12 @@ class Transformer(ServedModel):
         return Ask(history, now_ms, keys, place), viewer
 
     def _log(self, made: Prediction, viewer: ViewerState, ask: Ask, scores: list[float], answered: Answered) -> None:
-        PREDICTIONS.labels(made.arm, made.model_digest[:12]).inc()
-        AGE.observe(made.state_age_ms)
+        PREDICTIONS(made.arm, made.model_digest[:12]).note()
+        AGE.note(made.state_age_ms)
         if not made.events:
-            FALLBACKS.labels("viewer").inc()
+            NEW_VIEWERS.note()
         if made.unknown_videos:
-            FALLBACKS.labels("video").inc(len(made.unknown_videos))
+            NEW_VIDEOS.note(len(made.unknown_videos))
         if self.exposures is not None:
             self.exposures.send(
                 Exposure(

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from interest.bundle import Bundle
 from interest.datasets.events import SCHEMA, sort_events
 from interest.records import Kind
 
@@ -33,6 +34,24 @@ def impressions(observations: pa.Table) -> pa.Table:
     keys = impression_ids(shown).dictionary_encode()
     _, first = np.unique(keys.indices.to_numpy(), return_index=True)
     return shown.take(pa.array(np.sort(first)))
+
+
+def served_by(shown: pa.Table, digest: str, since_ms: int) -> pa.Table:
+    """The rows of `impressions` that one model answered from `since_ms` on."""
+    its = pc.equal(shown["model_digest"].cast(pa.string()), digest)
+    return shown.filter(pc.and_(its, pc.greater_equal(shown["logged_ms"], since_ms)))
+
+
+def chances(scored: pa.Table, bundle: Bundle) -> Floats:
+    """What the model promised for each row, [N]: its score, taken to where the video was shown."""
+    place, scored_at = (bundle.examination(scored[name].to_numpy()) for name in ("position", "scored_position"))
+    return np.asarray(scored["score"].to_numpy().astype(np.float64) * place / scored_at)
+
+
+def viewers(shown: pa.Table) -> NDArray[np.int64]:
+    """A code of each row's viewer, [N]."""
+    codes = shown["user_id"].combine_chunks().dictionary_encode().indices
+    return np.asarray(codes.to_numpy(), np.int64)
 
 
 def events(shown: pa.Table) -> pa.Table:

@@ -19,6 +19,7 @@ from grafana_foundation_sdk.models.dashboard import (
 )
 
 from monitoring.dashboards import experiments, platform, quality, serving, stream
+from monitoring.dashboards.marks import MARKS, STEP
 from monitoring.dashboards.panels import Board, Panel
 
 BOARDS: tuple[Board, ...] = (serving.BOARD, stream.BOARD, experiments.BOARD, quality.BOARD, platform.BOARD)
@@ -49,6 +50,7 @@ def build(board: Board, runbook: str = RUNBOOK) -> dict[str, Any]:
         for panel in row.panels:
             made.with_panel(_panel(panel, runbook).id(next(number)))
     document: dict[str, Any] = json.loads(JSONEncoder().encode(made.build()))
+    document["annotations"] = {"list": _marks()}
     return document
 
 
@@ -57,6 +59,18 @@ def promql(query: str) -> str:
     for short, meaning in MEANS.items():
         query = query.replace(short, meaning)
     return query
+
+
+def _marks() -> list[dict[str, Any]]:
+    """Annotations as Grafana's Prometheus takes them; the SDK knows neither their titles nor their tags."""
+    source = {"type": SOURCE.type_val, "uid": SOURCE.uid}
+    return [
+        {
+            "name": mark.name, "datasource": source, "enable": True, "hide": False, "iconColor": mark.colour,
+            "expr": promql(mark.query), "step": STEP, "titleFormat": mark.title, "textFormat": "", "tagKeys": mark.tags,
+        }
+        for mark in MARKS
+    ]  # fmt: skip
 
 
 def _others() -> dashboard.DashboardLink:

@@ -110,6 +110,27 @@ PIPELINES = Row(
             {"{{phase}}": 'sum by (phase) (kube_pod_status_phase{namespace="kubeflow", phase!="Succeeded"})'},
         ),
         Panel(
+            "Time of steps",
+            "Of each step that has ended, from its start to its end.",
+            "s",
+            "retraining-fails",
+            {
+                "{{pod}}": 'kube_pod_completion_time{namespace="kubeflow"} '
+                '- on (namespace, pod) kube_pod_start_time{namespace="kubeflow"}'
+            },
+        ),
+        Panel(
+            "Retrainings of a laptop's stack",
+            "Within a day: begun, and ended without a verdict; and 1 while one runs. A cluster's are pods of Kubeflow.",
+            "short",
+            "retraining-fails",
+            {
+                "begun": "sum(increase(rapt_retraining_runs_total{$in}[1d]))",
+                "failed": "sum(increase(rapt_retraining_runs_failed_total{$in}[1d]))",
+                "running": "max(rapt_retraining_running{$in})",
+            },
+        ),
+        Panel(
             "Memory of steps",
             "Working set of each step's container.",
             "bytes",

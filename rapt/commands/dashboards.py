@@ -1,4 +1,4 @@
-"""`rapt dashboards`: Grafana's dashboards as files, or into a Grafana that is there."""
+"""`rapt dashboards`: Grafana's dashboards as files, or into a Grafana that is there; and what Prometheus is told."""
 
 import json as encoding
 from pathlib import Path
@@ -12,7 +12,11 @@ from rapt.output import JsonFlag, note, print_json
 PANEL = "Serving"
 
 app = typer.Typer()
-group = typer.Typer(name="dashboards", help="Grafana's dashboards: as files, or into a Grafana.", no_args_is_help=True)
+group = typer.Typer(
+    name="dashboards",
+    help="Grafana's dashboards, and what Prometheus is told.",
+    no_args_is_help=True,
+)
 app.add_typer(group, rich_help_panel=PANEL)
 
 Runbook = Annotated[str, typer.Option(help="Address of docs/runbook.md where you keep it; panels lead there.")]
@@ -38,6 +42,20 @@ def write(
         print_json({"files": list(files)})
     else:
         print(*files, sep="\n")
+
+
+@group.command()
+def prometheus(json: JsonFlag = False) -> None:
+    """Print the configuration of a Prometheus that reads the stack of `rapt up`, with its alerts."""
+    import yaml
+
+    from rapt import scrape, settings
+
+    made = scrape.prometheus(settings.load())
+    if json:
+        print_json(made)
+    else:
+        print(yaml.safe_dump(made, sort_keys=False), end="")
 
 
 @group.command()

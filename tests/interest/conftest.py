@@ -10,6 +10,8 @@ from tests.interest.worlds import signal_features, small_world
 SETTINGS = TrainSettings(seed=3, threads=1, content_epochs=2, epochs=2, content_batch=16, batch=16)
 FEATURES = {"feature_settings": {"video": {"windows": 2, "frames": 4, "size": 16}, "audio": {}, "text": {}}}
 """What `signal_features` would have been made with."""
+DATA = {"data": {"dataset": "5" * 64}}
+"""Where its catalogue would lie."""
 
 
 @pytest.fixture(scope="session")
@@ -18,4 +20,4 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     latents, _, _, samples = small_world()
     folder: Path = tmp_path_factory.mktemp("model") / "bundle"
     about = train_bundle(samples, signal_features(latents), SETTINGS, folder)
-    return open_bundle(folder, seal(folder, about | FEATURES))
+    return open_bundle(folder, seal(folder, about | FEATURES | DATA))

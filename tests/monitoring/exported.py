@@ -8,15 +8,19 @@ import subprocess
 import sys
 from functools import cache
 
+import numpy as np
 from prometheus_client import CollectorRegistry
 
 from inference.catalogue_feed.metrics import Metrics
 from inference.feeder import metrics as feeder
 from interest.decay import Decay
-from interest.retraining import Facts
+from interest.drift.verdict import verdict
+from interest.quality import quality
 from monitoring.experiments import metrics as experiments
 from monitoring.labels import metrics as labels
+from monitoring.reports import metrics as reports
 from rapt import retraining
+from wire.reports import MODEL, Report, Span
 
 SERVERS = ("transformer", "predictor")
 """Their metrics are in the client's global registry, some of one name: each is asked in its own process."""
@@ -40,13 +44,13 @@ def asked(query: str) -> set[str]:
 def exported() -> frozenset[str]:
     """Names as Prometheus knows them: with `_total`, `_bucket` and the like."""
     processes = [subprocess.Popen([sys.executable, "-c", ASK.format(name)], stdout=subprocess.PIPE) for name in SERVERS]
-    told = retraining.Told(facts=Facts(decay=Decay(ne=1.0, predicted_over_actual=1.0)))
     own: list[CollectorRegistry] = [
         feeder.registry(feeder.Status()),
         labels.registry(labels.Status()),
         Metrics().registry,
         experiments.registry(experiments.Told()),
-        retraining.registry(told),
+        retraining.registry(retraining.Told()),
+        reports.registry(_a_look()),
     ]
     families = [(one.name, one.type) for registry in own for one in registry.collect()]
     for process in processes:
@@ -54,3 +58,16 @@ def exported() -> frozenset[str]:
         assert process.returncode == 0
         families += [tuple(one) for one in json.loads(said)]
     return frozenset(name + suffix for name, kind in families for suffix in SUFFIXES[kind])
+
+
+def _a_look() -> reports.Told:
+    """All that one look can find."""
+    rng = np.random.default_rng(0)
+    chance, viewer = rng.random(400), np.arange(400) // 4
+    engaged = rng.random(400) < chance
+    span, rows = Span(name="", rows=400), {"score": chance}
+    seen = Report(
+        kind=MODEL, name="", made_ms=1, reference=span, current=span, verdict=verdict(rows, rows), decay=Decay(),
+        quality=quality(chance, engaged, viewer, {"arm": ["stable"] * 400}),
+    )  # fmt: skip
+    return reports.Told(report=seen, newest_ms=1)

@@ -25,6 +25,7 @@ class Endpoint:
     answer: Callable[[Instance], Answer] | None = None
     headers: dict[str, str] = field(default_factory=dict)
     asked: list[tuple[str, Any]] = field(default_factory=list)
+    pictures: list[dict[str, Any]] = field(default_factory=list)
 
     def predicted(self, instance: Instance) -> Answer:
         if self.answer is not None:
@@ -43,8 +44,8 @@ class Endpoint:
         past = {"video_id": "old", "kind": "like", "ts_ms": 1, "watch_ms": 2, "weight": 0.75}
         video = {
             "video_id": instance["video_ids"][0], "known": True, "probability": 0.5, "logit": 0.0,
-            "terms": {"viewer": 1.0, "video": -1.0}, "past": [past], "start_weight": 0.25, "pictures": [],
-            "pictures_missing": "",
+            "terms": {"viewer": 1.0, "video": -1.0}, "past": [past], "start_weight": 0.25,
+            "pictures": self.pictures, "pictures_missing": "" if self.pictures else "not asked for",
         }  # fmt: skip
         head = {"user_id": instance["user_id"], "model_digest": DIGEST, "state_age_ms": 7, "now_ms": 1000}
         return 200, {"explanations": [head | {"videos": [video]}]}

@@ -60,7 +60,7 @@ def test_up_status_down_as_a_user_sees_them(variables: dict[str, str], settings:
     assert [(name, state) for name, _, state in states] == [
         ("object-store", "started"), ("broker", "started"), ("feeder", "started"),
         *((name, "waits for a published model") for name in NEED_MODEL),
-        ("labels", "started"), ("experiments", "started"),
+        *((name, "started") for name in ("labels", "experiments", "reports", "dashboard")),
     ]  # fmt: skip
     assert "rapt pipeline run training" in first.stderr
     assert "already running" in rapt(variables, "up").stdout
@@ -83,7 +83,8 @@ def test_up_status_down_as_a_user_sees_them(variables: dict[str, str], settings:
 
     ended = rapt(variables, "down").stdout.split()
     assert ended[::2] == [
-        "experiments", "labels", "transformer", "catalogue-feed", "explainer", "predictor", "feeder", "broker",
+        "experiments", "dashboard", "reports", "labels",
+        "transformer", "catalogue-feed", "explainer", "predictor", "feeder", "broker",
         "object-store",
     ]  # fmt: skip
     assert not any(process.is_running() for process in processes)
@@ -162,7 +163,10 @@ def test_an_s3_and_a_kafka_of_the_users_own_are_not_started(tmp_path: Path, monk
         monkeypatch.setenv(name, "x" * 20)
     settings = Settings(home=tmp_path, s3_endpoint="https://s3.example.org", kafka_bootstrap="kafka.example.org:9092")
     names = [one.name for one in stack.services(settings)]
-    assert names == ["feeder", "predictor", "explainer", "catalogue-feed", "transformer", "labels", "experiments"]
+    assert names == [
+        "feeder", "predictor", "explainer", "catalogue-feed", "transformer", "labels", "experiments", "reports",
+        "dashboard",
+    ]  # fmt: skip
 
 
 @pytest.mark.slow

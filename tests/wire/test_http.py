@@ -1,13 +1,14 @@
 """A worker's four routes over real HTTP."""
 
 import socket
+from http import HTTPStatus
 
 import httpx
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
 from wire.errors import PortTaken
-from wire.http import serving, worker_routes
+from wire.http import Reply, reply, serving, worker_routes
 
 HOST = "127.0.0.1"
 
@@ -57,3 +58,15 @@ def test_a_port_that_somebody_holds_is_named() -> None:
         port = held.getsockname()[1]
         with pytest.raises(PortTaken, match=f"{HOST}:{port}"), serving(HOST, port, {}):
             pass
+
+
+def test_paths_without_a_route_go_to_another_if_there_is_one() -> None:
+    routes = worker_routes(ready=lambda: "", status=dict, registry=CollectorRegistry())
+
+    def other(path: str) -> Reply:
+        return reply({"path": path}, HTTPStatus.ACCEPTED)
+
+    with serving(HOST, 0, routes, other) as port, httpx.Client(base_url=f"http://{HOST}:{port}") as client:
+        answer = client.get("/reports/a/b?x")
+        assert (answer.status_code, answer.json()) == (202, {"path": "/reports/a/b"})
+        assert client.get("/live").status_code == 200

@@ -40,7 +40,7 @@ def test_files_are_links_where_reports_are_served(
 ) -> None:
     kept = made.several(store)
     assert not page("health").get("link_button")
-    monkeypatch.setenv("RAPT_REPORTS", "http://127.0.0.1:9000/reports/")
+    monkeypatch.setenv("RAPT_REPORTS", "http://127.0.0.1:9000/")
     (link,) = page("health").get("link_button")
     assert link.proto.url == f"http://127.0.0.1:9000/reports/{kept[-1].name}/evidently.html"
 

@@ -1,0 +1,38 @@
+"""What all pictures share: colours, and how a figure becomes a file, the same bytes for the same figure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from monitoring.pictures.errors import InvalidPicture
+
+BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#6e7781"
+"""From the palette of Okabe and Ito."""
+KINDS = (BLUE, "#E69F00", "#009E73", ORANGE, "#CC79A7", "#56B4E9", "#000000", "#F0E442")
+"""That palette, for up to eight kinds side by side; a marker of its own beside each tells them apart without colour."""
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+SCALE = "cividis"
+"""From little to much: the same to people with and without colour vision (Nunez et al. 2018)."""
+ENDINGS = (".png", ".svg")
+mpl.rcParams["svg.hashsalt"] = "rapt"
+
+
+def checked(path: Path) -> Path:
+    """The path, when a picture can have its name; raises InvalidPicture."""
+    if path.suffix not in ENDINGS:
+        raise InvalidPicture(f"{str(path)!r} ends with {path.suffix or 'nothing'!r}; a picture ends with .png or .svg")
+    return path
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Write a figure as what the file's name ends with; raises InvalidPicture."""
+    checked(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
+    except OSError as error:
+        raise InvalidPicture(f"{str(path)!r} cannot be written: {error.strerror}") from error
+    return path
