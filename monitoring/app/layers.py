@@ -24,7 +24,7 @@ class Layers:
         self._made: dict[str, dict[str, NDArray[np.float32]]] = {}
 
     def of(self, uri: str, frames: Pixels) -> dict[str, NDArray[np.float32]]:
-        """Maps [W, K, t, h, w] of frames [W, T, S, S, 3], which are those of `uri`, by layer from the first to the last."""
+        """Maps [W, K, t, h, w] of frames [W, T, S, S, 3], which are those of `uri`, by layer first to last."""
         with self._turn:
             if uri not in self._made:
                 self._made[uri] = self._graph.maps(frames)
