@@ -46,5 +46,4 @@ def time_axis(span_s: float) -> alt.Axis:
 def legible(chart: Shown) -> Shown:
     """The chart with texts in ink that has enough contrast."""
     texts: dict[str, Any] = {"labelColor": INK, "titleColor": INK, "labelFontSize": 12, "titleFontSize": 12}
-    below = {"bottom": {"direction": "vertical", "anchor": "start", "margin": 8}}
-    return cast(Shown, chart.configure_axis(**texts).configure_legend(**texts, layout=below))
+    return cast(Shown, chart.configure_axis(**texts).configure_legend(**texts))

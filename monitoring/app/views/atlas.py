@@ -160,11 +160,11 @@ def chart(frame: pd.DataFrame, colour: str) -> alt.Chart:
             color=shade,
             shape=alt.Shape(
                 "when:O", sort=when, scale=alt.Scale(domain=when, range=["circle", "diamond", "cross"]),
-                legend=alt.Legend(orient="bottom", title=None),
+                legend=alt.Legend(orient="top", title=None),
             ),
             size=alt.Size(
                 "when:O", sort=when, scale=alt.Scale(domain=when, range=[60, 160, 320]),
-                legend=alt.Legend(orient="bottom", title=None),
+                legend=alt.Legend(orient="top", title=None),
             ),
             tooltip=tips,
         )
