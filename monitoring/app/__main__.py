@@ -47,8 +47,8 @@ def arguments(host: str, port: int) -> list[str]:
     chosen = {
         "server.address": host, "server.port": port, "server.headless": True, "server.fileWatcherType": "none",
         "server.enableXsrfProtection": True, "server.enableCORS": True, "server.maxUploadSize": 1,
-        "browser.gatherUsageStats": False, "client.showErrorDetails": "none", "client.toolbarMode": "viewer",
-        "logger.hideWelcomeMessage": True, **OPTIONS,
+        "browser.gatherUsageStats": False, "client.showErrorDetails": "none", "client.showErrorLinks": False,
+        "client.toolbarMode": "viewer", "logger.hideWelcomeMessage": True, **OPTIONS,
     }  # fmt: skip
     return [f"--{name}={str(value).lower() if isinstance(value, bool) else value}" for name, value in chosen.items()]
 

@@ -194,6 +194,7 @@ def test_all_of_it_by_keyboard(dashboard: Dashboard, visit: Begin) -> None:
     one.page.keyboard.press("Enter")
     one.settled()
     tab_to(one.page, "Video", role="combobox")
+    one.page.keyboard.press("Control+A")
     one.page.keyboard.type("carphone")
     one.page.keyboard.press("Enter")
     expect(one.page).to_have_url(re.compile("video=carphone"), timeout=CHANGE_MS)
@@ -205,7 +206,9 @@ def tab_to(page: Page, name: str, role: str = "") -> None:
         page.keyboard.press("Tab")
         told = page.evaluate(
             """() => { const e = document.activeElement;
-                 const label = e.labels?.[0]?.innerText || e.getAttribute('aria-label') || '';
+                 const ids = (e.getAttribute('aria-labelledby') || '').split(' ');
+                 const named = ids.map(id => document.getElementById(id)?.innerText || '').join(' ');
+                 const label = [e.labels?.[0]?.innerText, e.getAttribute('aria-label'), named].join(' ');
                  return [e.innerText || '', label, e.getAttribute('role') || ''] }"""
         )
         text = f"{told[0]} {told[1]}"
