@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 
 class Client:
-    """Keeps its connections; for use by one thread at a time."""
+    """Keeps its connections, which threads may share."""
 
     def __init__(self, endpoint: str, *, timeout_s: float = 5.0) -> None:
         self.endpoint = endpoint

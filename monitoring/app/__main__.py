@@ -15,6 +15,7 @@ import os
 import sys
 from pathlib import Path
 
+from streamlit import net_util
 from streamlit.web.cli import main as streamlit
 
 from monitoring.app.theme import OPTIONS
@@ -34,6 +35,8 @@ def main() -> None:
     for noisy in ("kafka", "httpx"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # Asked from a foreign page, it would otherwise look its own address up on the web before it refuses.
+    net_util._external_ip = options.host
     for heavy in HEAVY:
         importlib.import_module(heavy)
     streamlit(["run", str(SCRIPT), *arguments(options.host, options.port)])
@@ -44,8 +47,8 @@ def arguments(host: str, port: int) -> list[str]:
     chosen = {
         "server.address": host, "server.port": port, "server.headless": True, "server.fileWatcherType": "none",
         "server.enableXsrfProtection": True, "server.enableCORS": True, "server.maxUploadSize": 1,
-        "browser.gatherUsageStats": False, "client.showErrorDetails": "none", "client.toolbarMode": "viewer",
-        "logger.hideWelcomeMessage": True, **OPTIONS,
+        "browser.gatherUsageStats": False, "client.showErrorDetails": "none", "client.showErrorLinks": False,
+        "client.toolbarMode": "viewer", "logger.hideWelcomeMessage": True, **OPTIONS,
     }  # fmt: skip
     return [f"--{name}={str(value).lower() if isinstance(value, bool) else value}" for name, value in chosen.items()]
 

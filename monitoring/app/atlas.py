@@ -73,7 +73,9 @@ class Atlas:
             self.of = len(ids)
             chosen = sample(len(ids))
             self.ids = tuple(ids[row] for row in chosen.tolist())
-            self._projection = projection(self.served.store, self.served.digest, self.kind, self.ids, vectors[chosen])
+            found = projection(self.served.store, self.served.digest, self.kind, self.ids, vectors[chosen])
+            found.transform(vectors[chosen[:1]])  # finds the neighbours of all, which the first placing would wait for
+            self._projection = found
             self.ready.set()
         except (WireError, InterestError, OSError) as error:
             LOG.warning("no map of %s: %s", self.kind, error)

@@ -13,6 +13,7 @@ from inference.new_videos import NewVideos
 from interest.records import Video
 from interest.scoring import Scorer
 from monitoring.app.clips import Clips
+from monitoring.app.layers import Layers
 from wire import models
 from wire.kafka import KafkaSettings
 from wire.objects import ObjectStore
@@ -31,6 +32,7 @@ class Served:
         self.scorer = Scorer(self.bundle)
         self.videos = Videos(store, self.bundle)
         self.clips = Clips(store, self.bundle)
+        self.layers = Layers(self.bundle)
         self._trained = len(self.scorer.catalogue)
         self._new = NewVideos(kafka, self.scorer) if kafka is not None else None
         self._records: dict[str, Video | None] = {}

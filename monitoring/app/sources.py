@@ -83,15 +83,16 @@ def _served(env: Environment, digest: str) -> Served:
 
 
 def client(timeout_s: float = 5.0) -> Client:
-    """This session's client of the endpoint; raises EndpointUnset."""
+    """The client of the endpoint; raises EndpointUnset."""
     address = settings().endpoint
     if not address:
         raise EndpointUnset("RAPT_ENDPOINT is not set; set it to the endpoint's http://host:port")
-    key = f"client {address} {timeout_s:g}"
-    if key not in st.session_state:
-        st.session_state[key] = Client(address, timeout_s=timeout_s)
-    found: Client = st.session_state[key]
-    return found
+    return _client(address, timeout_s)
+
+
+@st.cache_resource(show_spinner=False, max_entries=4, on_release=Client.close)
+def _client(address: str, timeout_s: float) -> Client:
+    return Client(address, timeout_s=timeout_s)
 
 
 def send(events: Sequence[Event]) -> None:

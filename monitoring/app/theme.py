@@ -19,7 +19,7 @@ Shown = TypeVar("Shown", alt.Chart, alt.LayerChart, alt.LayerChart | alt.FacetCh
 OPTIONS = {
     "theme.base": "light",
     "theme.primaryColor": BLUE,
-    "theme.textColor": "#1c2126",
+    "theme.textColor": "#0b0f13",
     "theme.linkColor": "#00558a",
     "theme.linkUnderline": True,
 }

@@ -147,7 +147,7 @@ def chart(frame: pd.DataFrame, colour: str) -> alt.Chart:
         shade = alt.condition("isValid(datum.engagement)", rate, alt.value(GREY))
     else:
         shade = alt.Color(
-            f"{colour}:N", scale=scale(levels(frame[colour])), legend=alt.Legend(orient="bottom", columns=3)
+            f"{colour}:N", scale=scale(levels(frame[colour])), legend=alt.Legend(orient="bottom", columns=2)
         )  # fmt: skip
     when = [TRAINED, LATER, CHOSEN]
     tips = [alt.Tooltip("id:N"), alt.Tooltip(f"{colour}:{'Q' if colour == 'engagement' else 'N'}"), "when:N"]
@@ -160,16 +160,16 @@ def chart(frame: pd.DataFrame, colour: str) -> alt.Chart:
             color=shade,
             shape=alt.Shape(
                 "when:O", sort=when, scale=alt.Scale(domain=when, range=["circle", "diamond", "cross"]),
-                legend=alt.Legend(orient="bottom", title=None),
+                legend=alt.Legend(orient="top", title=None),
             ),
             size=alt.Size(
                 "when:O", sort=when, scale=alt.Scale(domain=when, range=[60, 160, 320]),
-                legend=alt.Legend(orient="bottom", title=None),
+                legend=alt.Legend(orient="top", title=None),
             ),
             tooltip=tips,
         )
         .add_params(alt.selection_point(name=PICKED, fields=["row"]))
-        .properties(height=460, description="Map of what the model knows; the list below chooses by keyboard")
+        .properties(height=560, description="Map of what the model knows; the list below chooses by keyboard")
     )  # fmt: skip
     return made
 

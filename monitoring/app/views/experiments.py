@@ -17,7 +17,7 @@ from monitoring.app.words import ago, bounds, clock, share
 from monitoring.experiments.records import Audit
 
 EVERY_S = 3.0
-BUDGET_S = 0.4
+BUDGET_S = 0.8
 CHOSEN = "experiment"
 
 
@@ -49,11 +49,11 @@ def _all() -> None:
 def _one(trial: Trial, audited: list[Audit]) -> None:
     status = trial.status
     with st.container(horizontal=True):
-        st.metric("Phase", str(status.phase), width=170)
-        st.metric("Candidate's share", f"{status.share:.0%}", width=170)
-        st.metric("Lift", bounds(status.lift) if status.lift.lower is None else f"{status.lift.value:+.2%}", width=170)
+        st.metric("Phase", str(status.phase), width=160)
+        st.metric("Candidate's share", f"{status.share:.0%}", width=160)
+        st.metric("Lift", bounds(status.lift) if status.lift.lower is None else f"{status.lift.value:+.2%}", width=160)
         if status.started_ms:
-            st.metric("Began", ago(status.started_ms), width=170)
+            st.metric("Began", ago(status.started_ms), width=160)
     st.text(f"Why: {status.reason}\nNext: {status.next or '–'}")
     if trial.as_of_ms:
         st.caption("Known by its decisions alone, as on a cluster: kubectl get experiments tells what is now.")
@@ -140,11 +140,11 @@ def _viewers_chart(points: list[Point]) -> alt.Chart:
         alt.Chart(pd.DataFrame(rows))
         .mark_line(strokeWidth=2)
         .encode(
-            x=_time(points), y=alt.Y("viewers:Q", title="viewers so far"),
+            x=_time(points), y=alt.Y("viewers:Q", title="viewers"),
             color=alt.Color("arm:N", scale=colours, legend=alt.Legend(orient="bottom", title=None)),
             strokeDash=alt.StrokeDash("arm:N", scale=alt.Scale(domain=["stable", "candidate"]), title=None),
         )
-        .properties(height=160, description="Viewers of each arm over time")
+        .properties(height=240, description="Viewers of each arm over time")
     )  # fmt: skip
     return chart
 

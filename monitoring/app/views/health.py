@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from urllib.parse import quote
 
 import altair as alt
 import pandas as pd
@@ -33,7 +34,10 @@ def _page() -> None:
     with guarded():
         found = sources.reports()
         if not found:
-            empty("There is no report yet", "Make one of what viewers did so far:", "rapt reports make")
+            empty(
+                "There is no report yet", "One is made when the model has served some thousands of impressions:",
+                "rapt traffic --users 200 --rate 50 --seconds 60",
+            )  # fmt: skip
             return
         names = [one.name for one in found]
         chosen = st.selectbox("Report", names, index=names.index(_kept(names)))
@@ -81,7 +85,9 @@ def _files(report: Report) -> None:
         for number, (name, key) in enumerate(sorted(report.files.items()), start=1):
             label = "Evidently's report" if name == "evidently.html" else f"File {number}"
             if base:
-                st.link_button(label, f"{base}/{report.name}/{name}", icon=":material/open_in_new:")
+                st.link_button(
+                    label, f"{base}/reports/{quote(report.name)}/{quote(name)}", icon=":material/open_in_new:"
+                )
             else:
                 st.download_button(
                     f"Download {label}", partial(sources.store().get_bytes, key), file_name=name,

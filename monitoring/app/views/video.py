@@ -16,7 +16,6 @@ from monitoring.app import sources
 from monitoring.app.choices import pick_video, pick_viewer
 from monitoring.app.clips import MOST_PLAYED_BYTES, Clip
 from monitoring.app.figures import sound_figure, strip, tiles
-from monitoring.app.layers import feature_maps
 from monitoring.app.served import Served
 from monitoring.app.settings import Environment, environment
 from monitoring.app.states import empty, guarded
@@ -139,7 +138,7 @@ def _heat(found: ExplainedVideo) -> None:
         st.text(found.pictures_missing)
         return
     st.caption(
-        "The frame of each window in which the model saw most of what moved this chance (Grad-CAM); red is most."
+        "The frame of each window in which the model saw most of what moved this chance (Grad-CAM); bright is most."
     )
     with st.container(horizontal=True):
         for one in found.pictures:
@@ -170,7 +169,7 @@ def _seen_and_heard(served: Served, video: Video) -> None:
             )  # fmt: skip
             st.caption("Above: the spectrogram in dB. Below: the MFCC that the audio encoder is given.")
         if clip.frames is not None:
-            _maps(served, clip)
+            _maps(served, video, clip)
 
 
 def _frames(clip: Clip) -> None:
@@ -184,10 +183,10 @@ def _frames(clip: Clip) -> None:
         st.caption(f"window {window}")
 
 
-def _maps(served: Served, clip: Clip) -> None:
+def _maps(served: Served, video: Video, clip: Clip) -> None:
     assert clip.frames is not None  # noqa: S101 - the caller looked
     st.header("Feature maps")
-    found = feature_maps(served.bundle, clip.frames)
+    found = served.layers.of(video.uri, clip.frames)
     with st.container(horizontal=True):
         layer = st.selectbox("Layer", list(found), index=len(found) - 1, width=240)
         window = st.selectbox("Window", range(1, len(clip.frames) + 1), width=240)

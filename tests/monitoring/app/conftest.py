@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import streamlit as st
 from msgspec.structs import replace as changed
 from streamlit.testing.v1 import AppTest
 
@@ -25,7 +26,14 @@ from wire import models
 from wire.kafka import ALL, Admin
 from wire.objects import ObjectStore
 
-Page = Callable[[str], AppTest]
+Page = Callable[..., AppTest]
+
+
+@pytest.fixture(autouse=True)
+def released() -> Iterator[None]:
+    """What pages share between sessions is let go of after each test."""
+    yield
+    st.cache_resource.clear()
 
 
 @pytest.fixture
@@ -72,10 +80,16 @@ def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
 
 @pytest.fixture
 def page() -> Page:
-    """A page by its module's name, run once."""
-    return lambda name: AppTest.from_string(
-        f"from monitoring.app.views import {name}\n{name}.show()", default_timeout=60
-    ).run()
+    """A page by its module's name, run once, with what was chosen on another page before."""
+
+    def shown(name: str, **chosen: str) -> AppTest:
+        script = f"from monitoring.app.views import {name}\n{name}.show()"
+        at = AppTest.from_string(script, default_timeout=60)
+        for key, value in chosen.items():
+            at.session_state[key] = value
+        return at.run()
+
+    return shown
 
 
 def texts(at: AppTest) -> str:
@@ -90,3 +104,8 @@ def read_as_markdown(at: AppTest) -> str:
     labels = [one.label for kind in (at.button, at.selectbox, at.toggle, at.metric) for one in kind]
     figures = [str(one.value) + str(one.delta) for one in at.metric]
     return "\n".join([*bodies, *labels, *figures])
+
+
+def charts(at: AppTest) -> int:
+    """How many charts are shown."""
+    return len(at.get("vega_lite_chart"))

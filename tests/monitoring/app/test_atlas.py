@@ -15,7 +15,7 @@ from monitoring.app.atlas import Atlas, Kind, sample
 from monitoring.app.served import Served
 from monitoring.app.views.atlas import arm
 from tests.inference.endpoint import until
-from tests.monitoring.app.conftest import Page, read_as_markdown
+from tests.monitoring.app.conftest import Page, charts, read_as_markdown
 from tests.monitoring.app.stage import HOSTILE_ID
 from tests.ports import free_ports
 from wire.kafka import CONTENT, KafkaSettings, producer
@@ -76,7 +76,7 @@ def test_every_colour(served: Served, page: Page, kind: str, colour: str) -> Non
     at.selectbox[0].set_value(kind).run()
     at.selectbox[1].set_value(colour).run()
     assert not at.exception and not at.error
-    assert len(at.get("arrow_vega_lite_chart")) == 1
+    assert charts(at) == 1
 
 
 def test_arms_are_those_that_serving_gives() -> None:

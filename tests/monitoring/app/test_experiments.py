@@ -13,7 +13,7 @@ from interest.experiments.spec import Experiment, Spec
 from monitoring.app.trials import Curve, Trial, trials
 from monitoring.experiments.followed import Followed
 from monitoring.experiments.records import Audit, Kept, StoredRecords, write_audit
-from tests.monitoring.app.conftest import Page, read_as_markdown, texts
+from tests.monitoring.app.conftest import Page, charts, read_as_markdown, texts
 from tests.monitoring.app.stage import HOSTILE
 from tests.monitoring.experiments.written import Written
 from tests.ports import free_ports
@@ -90,7 +90,7 @@ def test_a_running_experiment_is_shown_whole(store: ObjectStore, page: Page) -> 
     assert at.dataframe[0].value["arm"].tolist() == ["stable", "candidate"]
     (decisions,) = [one.value for one in at.dataframe if "when (UTC)" in one.value]
     assert decisions["phase"].tolist() == ["Running"]
-    assert len(at.get("arrow_vega_lite_chart")) == 2
+    assert charts(at) == 2
 
 
 def test_on_a_cluster_it_is_known_by_its_audits(store: ObjectStore, page: Page) -> None:

@@ -50,8 +50,7 @@ def test_a_file_that_is_no_video_costs_its_parts_and_not_the_page(
 
 
 def test_a_video_that_nobody_knows(published: Bundle, endpoint: Endpoint, page: Page) -> None:
-    at = page("video")
-    at.selectbox[0].set_value(HOSTILE[:200]).run()
+    at = page("video", video=HOSTILE[:200])
     assert not at.exception
     assert "in no catalogue" in at.info[0].value
     assert "onerror" not in read_as_markdown(at)
