@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from safetensors.torch import load_file, save_file
 
@@ -25,13 +26,14 @@ from interest.export import export_graphs
 from interest.training.bundle import load_modules
 from monitoring.experiments.replay import replay
 from monitoring.operator.predictors import name_of
-from rapt.cluster.create import have_chart, roll_out
+from rapt.cluster.create import forwarded, have_chart, roll_out
 from rapt.cluster.models import object_store
 from rapt.errors import ClusterFailed
 from tests.cluster.deployed import Deployed
 from tests.cluster.watch import WATCHED, Watch
 from tests.interest.worlds import small_world
 from tests.monitoring.queries import KUBE_STATE_METRICS, asked, filled, names
+from wire import reports
 from wire.models import promote, publish_bundle
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
@@ -350,6 +352,34 @@ def test_every_query_and_every_rule_had_data_of_all_that(quick: Deployed, models
     assert empty == {}
     assert {name: rule.get("lastError") for name, rule in rules.items() if rule["health"] != "ok"} == {}
     assert jobs >= {"transformer", "predictor", "explainer", "catalogue-feed", "labels", "experiments", "reports"}
+
+
+def test_the_cron_job_makes_a_report_that_the_pages_show(quick: Deployed, models: Models) -> None:
+    """Of what viewers did who were served by the model last."""
+    cluster = quick.cluster
+    cluster("create", "job", "report-now", "--from=cronjob/rapt-report")
+    try:
+        cluster("wait", "job/report-now", "--for=condition=Complete", "--timeout=300s", deadline_s=310)
+    finally:
+        print(cluster("logs", "job/report-now"))
+        cluster("delete", "job", "report-now")
+    with object_store(cluster) as store:
+        made = reports.newest(store, 1, reports.MODEL)[0]
+        assert store.get_bytes(made.files["evidently.html"]).count(b"</html>") == 1
+        arms = reports.newest(store, 10, reports.EXPERIMENT)
+    assert made.model == models.good.digest and made.verdict is not None and made.quality[0].viewers > 100
+    assert {one.subject for one in arms} == {EXPERIMENT}
+    with forwarded(cluster, "service/rapt-reports", 80) as port:
+        assert made.name in httpx.get(f"http://127.0.0.1:{port}/", timeout=30).text
+    with forwarded(cluster, "service/rapt-evidently", 80) as port:
+        projects = f"http://127.0.0.1:{port}/api/projects"
+
+        def shown() -> bool:
+            (project,) = httpx.get(projects, timeout=30).json()
+            runs = httpx.get(f"{projects}/{project['id']}/reports", timeout=30).json()
+            return made.name in {one["name"] for one in runs}
+
+        quick.until(shown, "Evidently shows it", 90)
 
 
 def _ended(found: dict[str, Any]) -> bool:

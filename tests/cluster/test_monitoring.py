@@ -1,70 +1,22 @@
-"""What people look at, on the cluster: reports made by the clock, pages behind Services, dashboards for Grafana."""
+"""What people look at, on the cluster: pages behind Services, dashboards for Grafana; test_experiments has the reports."""
 
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
-from msgspec.structs import replace as changed
 
-from interest.bundle import Bundle
-from interest.catalog import Catalog
 from monitoring.dashboards.build import BOARDS, build
 from rapt.cluster.create import forwarded, have_chart
-from rapt.cluster.models import object_store
 from rapt.errors import ClusterFailed
 from tests.cluster.deployed import Deployed
-from tests.interest.worlds import small_world
-from tests.observed import observe
-from wire import models, reports
-from wire.reports import MODEL
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 PAGES = {"dashboard": "/_stcore/health", "reports": "/", "evidently": "/api/projects"}
-
-
-def test_the_cron_job_makes_a_report_that_the_pages_show(served: Deployed, bundle: Bundle, tmp_path: Path) -> None:
-    latents, catalog, _, _ = small_world()
-    Catalog(tuple(changed(one, topic="cats") for one in catalog)).write(tmp_path)
-    with object_store(served.cluster) as store:
-        for file in tmp_path.iterdir():
-            store.put_file(f"datasets/{bundle.manifest['data']['dataset']}/{file.name}", file)
-        models.promote(store, bundle.digest)
-        head = (
-            json.loads(store.get_bytes("observations/head.json"))["seq"]
-            if store.exists("observations/head.json")
-            else 0
-        )
-        served.cluster("scale", "deployment/rapt-labels", "--replicas=0")  # there may be one writer only
-        observe(store, head + 1, bundle, catalog, latents, seed=1)
-    try:
-        served.cluster("create", "job", "report-now", "--from=cronjob/rapt-report")
-        served.cluster("wait", "job/report-now", "--for=condition=Complete", "--timeout=300s", deadline_s=310)
-        with object_store(served.cluster) as store:
-            made = reports.newest(store, 1, MODEL)[0]
-            assert store.get_bytes(made.files["evidently.html"]).count(b"<html") == 1
-        assert made.model == bundle.digest and made.verdict is not None and made.quality[0].viewers == 700
-        assert abs(made.made_ms / 1000 - time.time()) < 600
-        with forwarded(served.cluster, "service/rapt-reports", 80) as port:
-            page = httpx.get(f"http://127.0.0.1:{port}/", timeout=30).text
-            assert made.name in page
-            assert "rapt_model_ne" in httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=30).text
-        with forwarded(served.cluster, "service/rapt-evidently", 80) as port:
-
-            def shown() -> bool:
-                (project,) = httpx.get(f"http://127.0.0.1:{port}/api/projects", timeout=30).json()
-                runs = httpx.get(f"http://127.0.0.1:{port}/api/projects/{project['id']}/reports", timeout=30).json()
-                return made.name in {one["name"] for one in runs}
-
-            served.until(shown, "Evidently shows it", 90)
-    finally:
-        served.cluster("delete", "job", "report-now", "--ignore-not-found")
-        served.cluster("scale", "deployment/rapt-labels", "--replicas=1")
 
 
 @pytest.mark.parametrize("name", PAGES)
