@@ -1,4 +1,4 @@
-"""What people look at, on the cluster: pages behind Services, dashboards for Grafana; test_experiments has the reports."""
+"""What people look at on the cluster: pages behind Services, Grafana's dashboards; test_experiments has the reports."""
 
 from __future__ import annotations
 
