@@ -81,7 +81,7 @@ def page() -> Page:
 
     def shown(name: str, **chosen: str) -> AppTest:
         script = f"from monitoring.app.views import {name}\n{name}.show()"
-        at = AppTest.from_string(script, default_timeout=60)
+        at = AppTest.from_string(script, default_timeout=240)
         for key, value in chosen.items():
             at.session_state[key] = value
         return at.run()
