@@ -213,6 +213,7 @@ def tab_to(page: Page, name: str, role: str = "") -> None:
         page.keyboard.press("Tab")
         told = page.evaluate(
             """() => { const e = document.activeElement;
+                 if (!['A', 'BUTTON', 'INPUT'].includes(e.tagName)) return ['', '', ''];
                  const ids = (e.getAttribute('aria-labelledby') || '').split(' ');
                  const named = ids.map(id => document.getElementById(id)?.innerText || '').join(' ');
                  const label = [e.labels?.[0]?.innerText, e.getAttribute('aria-label'), named].join(' ');
