@@ -56,6 +56,60 @@ QUALITY = Row(
         ),
     ),
 )
+SLICES = Row(
+    "Where",
+    (
+        Panel(
+            "Normalised entropy by arm and model",
+            "Of the newest impressions. Each model is judged by its own scores.",
+            "percentunit",
+            "entropy-high",
+            {"{{slice}} {{level}}": 'rapt_slice_ne{$in, slice=~"arm|model"}'},
+            limit=1,
+        ),
+        Panel(
+            "AUC within viewers by topic",
+            "Of the serving model: how well it orders what one viewer sees. One half is chance.",
+            "short",
+            "entropy-high",
+            {"{{level}}": 'rapt_slice_gauc{$in, slice="topic"}'},
+        ),
+        Panel(
+            "Predicted over actual by position",
+            "Of the serving model, at the place on the page where a video was shown.",
+            "short",
+            "calibration-off",
+            {"{{level}}": 'rapt_slice_predicted_over_actual{$in, slice="position"}'},
+            limit=1.15,
+        ),
+        Panel(
+            "How far each column has moved",
+            "Share of the rows that lie elsewhere than when the model began to serve. Below the line it is no drift.",
+            "percentunit",
+            "drift",
+            {"{{column}}": "rapt_drift_distance{$in}"},
+            limit=0.1,
+        ),
+        Panel(
+            "Impressions looked at",
+            "Behind the figures of the serving model.",
+            "short",
+            "model-unwatched",
+            {"impressions": 'rapt_slice_impressions{$in, slice="all"}'},
+        ),
+        Panel(
+            "Looks and reports",
+            "Within an hour: looks at the model that failed, reports made and reports that could not be.",
+            "short",
+            "model-unwatched",
+            {
+                "looks failed": "sum(increase(rapt_reports_looks_failed_total{$in}[1h]))",
+                "reports made": "sum(increase(rapt_reports_made_total{$in}[1h]))",
+                "reports failed": "sum(increase(rapt_reports_failed_total{$in}[1h]))",
+            },
+        ),
+    ),
+)
 RETRAINING = Row(
     "Retraining",
     (
@@ -90,5 +144,5 @@ BOARD = Board(
     "rapt-quality",
     "Rapt: model quality and retraining",
     "Labels, calibration, entropy, decay, drift, and what is done about them.",
-    (QUALITY, RETRAINING),
+    (QUALITY, SLICES, RETRAINING),
 )

@@ -16,7 +16,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from rapt.cluster.programs import Kubectl
 
-USERS = ("feeder", "transformer", "predictor", "explainer", "catalogue-feed", "gateway", "labels", "experiments")
+USERS = ("feeder", "transformer", "predictor", "explainer", "catalogue-feed", "gateway", "labels", "experiments",
+         "dashboard")  # fmt: skip
 """Kafka's users, each with a Secret of its name, as Strimzi's KafkaUser makes them."""
 CA, SERVER = "rapt-cluster-ca-cert", "rapt-kafka-server"
 STORE = "object-store-credentials"

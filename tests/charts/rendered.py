@@ -16,7 +16,8 @@ CI = tuple(sorted(path.stem for path in (CHART / "ci").glob("*.yaml")))
 MORE = {
     "nobody": """
 networkPolicy:
-  {callers: [], predictorCallers: [], scrapers: [], dns: {peers: []}, kafka: {peers: []}, objectStore: {peers: []},
+  {callers: [], predictorCallers: [], scrapers: [], viewers: [], dns: {peers: []}, kafka: {peers: []},
+   objectStore: {peers: []}, kubeflow: {peers: []},
    videos: {peers: []}, apiServer: {peers: []}}
 """,
     "one-list-each": """
@@ -40,8 +41,11 @@ KUBE, NAMESPACE = "1.34.0", "rapt"
 COMPONENTS = ("transformer", "predictor", "explainer")
 """KServe's."""
 FEED, LABELS, EXPERIMENTS = "catalogue-feed", "labels", "experiments"
-WORKERS = {FEED: "feed", LABELS: LABELS, EXPERIMENTS: EXPERIMENTS}
+REPORTS, EVIDENTLY, DASHBOARD = "reports", "evidently", "dashboard"
+WORKERS = {FEED: "feed", **{name: name for name in (LABELS, EXPERIMENTS, REPORTS, EVIDENTLY, DASHBOARD)}}
 """Deployments of ours, each with the name of its one port."""
+PAGES = (REPORTS, EVIDENTLY, DASHBOARD)
+"""Those that people look at."""
 
 
 @dataclass(frozen=True)

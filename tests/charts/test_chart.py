@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ast
 import importlib
+import importlib.util
 import json
 import os
 import re
@@ -22,6 +23,7 @@ import yaml
 from inference.feeder.process import LAST_CHECKPOINT_S
 from inference.feeder.settings import FeederSettings
 from inference.transformer.exposures import FLUSH_S
+from monitoring.dashboards import build as dashboards
 from monitoring.labels.settings import LabelSettings
 from monitoring.operator.predictors import OF
 from rapt.cluster import secrets
@@ -31,10 +33,14 @@ from tests.charts import rendered
 from tests.charts.rendered import (
     CASES,
     COMPONENTS,
+    DASHBOARD,
+    EVIDENTLY,
     EXPERIMENTS,
     FEED,
     LABELS,
     NAMESPACE,
+    PAGES,
+    REPORTS,
     WORKERS,
     Release,
     defaults,
@@ -66,6 +72,9 @@ MODELS = {
     ("networking.k8s.io/v1", "NetworkPolicy"): "V1NetworkPolicy",
     ("policy/v1", "PodDisruptionBudget"): "V1PodDisruptionBudget",
     ("v1", "ServiceAccount"): "V1ServiceAccount",
+    ("v1", "Service"): "V1Service",
+    ("v1", "ConfigMap"): "V1ConfigMap",
+    ("batch/v1", "CronJob"): "V1CronJob",
     ("apps/v1", "Deployment"): "V1Deployment",
     ("rbac.authorization.k8s.io/v1", "Role"): "V1Role",
     ("rbac.authorization.k8s.io/v1", "RoleBinding"): "V1RoleBinding",
@@ -73,7 +82,7 @@ MODELS = {
 }
 """What is sent to the API server, and the clients' model of it; of PodMonitor and PrometheusRule there is none."""
 PINNED = re.compile(r".+(:(?!latest$)[^/:@]+|@sha256:[0-9a-f]{64})")
-SOURCES = ("inference", "monitoring", "wire", "interest", "rapt")
+SOURCES = ("inference", "monitoring", "components", "wire", "interest", "rapt")
 READ_BY_OTHERS = {"OMP_NUM_THREADS"}
 PUT_TOGETHER = {"RAPT_LABEL_WINDOW_S", "RAPT_LABEL_SLACK_S", "RAPT_LABEL_KEEP_DAYS"}
 """By `LabelSettings`, of a prefix and the names of its fields."""
@@ -90,9 +99,12 @@ OTHER = {
     "tolerations": [{"operator": "Exists"}],
     "affinity": {"podAffinity": {}},
     "prometheus": "http://other",
+    "reportsAddress": "http://other",
+    "kfpEndpoint": "http://other",
+    "schedule": "5 4 * * *",
     "allowPrivateAddresses": "all",
     "ports": [8443],
-    **dict.fromkeys(("callers", "predictorCallers", "scrapers", "peers"), SOME_PEER),
+    **dict.fromkeys(("callers", "predictorCallers", "scrapers", "viewers", "peers"), SOME_PEER),
 }
 """Another value for those that cannot be had from the default."""
 
@@ -112,6 +124,7 @@ def test_every_value_is_of_use() -> None:
     scaled: dict[str, Any] = {name: {"minReplicas": 2, "maxReplicas": 5} for name in COMPONENTS}
     scaled["explainer"] |= {"scaleMetric": "rps"}
     more = {"podMonitor": {"enabled": True}, "prometheusRule": {"enabled": True}, "keda": {"prometheus": "http://some"}}
+    more["networkPolicy"] = {"kubeflow": {"peers": [{"ipBlock": {"cidr": "10.8.0.0/16"}}]}}
     base = merged(defaults(), {**scaled, **more})
     text = template(yaml.safe_dump(base))
     for path, value in leaves(base):
@@ -122,8 +135,10 @@ def test_every_value_is_of_use() -> None:
             changed = f"1{value}" if isinstance(value, str) else value + 1
         for name in reversed(path):
             changed = {name: changed}
-        if path == ("labels", "enabled"):  # without it there are no experiments
-            changed["experiments"] = {"enabled": False}
+        if path == ("labels", "enabled"):  # what stands on it goes too
+            changed |= {name: {"enabled": False} for name in (EXPERIMENTS, REPORTS, EVIDENTLY)}
+        if path == (REPORTS, "enabled"):
+            changed[EVIDENTLY] = {"enabled": False}
         assert template(yaml.safe_dump(merged(base, changed))) != text, f"{'.'.join(path)} changes nothing"
 
 
@@ -233,7 +248,7 @@ def test_images_are_those_that_are_built() -> None:
     images = {name: one["image"] for name, (one, _) in release("default").processes.items()}
     assert images.pop("explainer") == IMAGES["explainer"]
     assert images.pop(FEED) == IMAGES["training"]
-    assert {images.pop(name) for name in (LABELS, EXPERIMENTS)} == {IMAGES["monitoring"]}
+    assert {images.pop(name) for name in (LABELS, EXPERIMENTS, *PAGES)} == {IMAGES["monitoring"]}
     assert set(images.values()) == {IMAGES["serving"]}
     assert chart["appVersion"] == VERSION
 
@@ -307,13 +322,13 @@ def test_nobody_but_who_is_named_comes_in_or_is_reached(made: Release) -> None:
         return
     scrapers, by_transformer = wanted["scrapers"], through(["transformer"], 8080, 8081)
     names = through(wanted["dns"]["peers"], (wanted["dns"]["port"], "UDP"), (wanted["dns"]["port"], "TCP"))
-    served = [through(wanted[name]["peers"], wanted[name]["port"]) for name in ("kafka", "objectStore")]
+    kafka, objects = (through(wanted[name]["peers"], wanted[name]["port"]) for name in ("kafka", "objectStore"))
     incoming = {
         "transformer": through(wanted["callers"], 8080, 8081) | through(scrapers, 8080, 8086),
         "predictor": by_transformer | through(wanted["predictorCallers"], 8081) | through(scrapers, 8080),
         "explainer": by_transformer | through(scrapers, 8080),
     }
-    outgoing = {name: names.union(*served) for name in made.pods}
+    outgoing = {name: names | objects | (set() if name in (REPORTS, EVIDENTLY) else kafka) for name in made.pods}
     outgoing["transformer"] |= through(["predictor", "explainer"], 8080, 8081)
     for name, port in ((LABELS, 8090), (EXPERIMENTS, 8091)):
         if name in made.pods:
@@ -322,6 +337,15 @@ def test_nobody_but_who_is_named_comes_in_or_is_reached(made: Release) -> None:
         incoming["predictor"] |= through([EXPERIMENTS], 8080)
         outgoing[EXPERIMENTS] |= through(["predictor"], 8080)
         outgoing[EXPERIMENTS] |= through(wanted["apiServer"]["peers"], *wanted["apiServer"]["ports"])
+    for name, port in ((REPORTS, 8093), (EVIDENTLY, 8095), (DASHBOARD, 8094)):
+        if name in made.pods:
+            incoming[name] = through(wanted["viewers"], port)
+    if REPORTS in made.pods:
+        incoming[REPORTS] |= through(scrapers, 8093)
+    if DASHBOARD in made.pods:
+        incoming["transformer"] |= through([DASHBOARD], 8080)
+        outgoing[DASHBOARD] |= through(["transformer"], 8080)
+        outgoing[DASHBOARD] |= through(wanted["kubeflow"]["peers"], wanted["kubeflow"]["port"])
     if FEED in made.pods:
         incoming[FEED] = through(scrapers, 8087)
         outgoing[FEED] |= through(wanted["videos"]["peers"], *wanted["videos"]["ports"])
@@ -340,9 +364,9 @@ def test_metrics_are_collected_where_that_is_wished(made: Release) -> None:
     for one in monitors:
         assert all(selects(one["spec"]["selector"], pod["labels"]) for pod in made.pods.values())
         named_ports = {port["name"] for container, _ in made.processes.values() for port in container["ports"]}
-        assert {point["port"] for point in one["spec"]["podMetricsEndpoints"]} == named_ports - {"grpc"} | set(
-            WORKERS.values()
-        )
+        others = {"grpc", EVIDENTLY, DASHBOARD}
+        scraped = {point["port"] for point in one["spec"]["podMetricsEndpoints"]}
+        assert scraped == (named_ports | set(WORKERS.values())) - others
         assert made.values["podMonitor"]["labels"].items() <= one["metadata"]["labels"].items()
 
 
@@ -420,9 +444,65 @@ def test_an_upgrade_brings_the_definition_and_a_goodbye_leaves_it() -> None:
     assert not (rendered.CHART / "crds").exists(), "helm never upgrades what lies there"
 
 
-def test_experiments_need_labels() -> None:
-    done = helm("template", values="labels: {enabled: false}")
-    assert "experiments.enabled without labels.enabled" in done.stderr
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        (
+            "{labels: {enabled: false}, reports: {enabled: false}, evidently: {enabled: false}}",
+            "experiments.enabled without",
+        ),
+        ("{labels: {enabled: false}, experiments: {enabled: false}}", "reports.enabled without labels.enabled"),
+        ("reports: {enabled: false}", "evidently.enabled without reports.enabled"),
+    ],
+)
+def test_what_stands_on_another_needs_it(values: str, told: str) -> None:
+    assert told in helm("template", values=values).stderr
+
+
+def test_pages_have_services_that_lead_to_them(made: Release) -> None:
+    services = {one["metadata"]["name"]: one["spec"] for one in made.of_kind("Service")}
+    assert services.keys() == {f"rapt-{name}" for name in PAGES if name in made.pods}
+    for name in PAGES:
+        if name in made.pods:
+            spec = services[f"rapt-{name}"]
+            (port,) = spec["ports"]
+            (listening,) = made.pods[name]["containers"][0]["ports"]
+            assert [
+                one for one, pod in made.pods.items() if selects({"matchLabels": spec["selector"]}, pod["labels"])
+            ] == [name]
+            assert (port["port"], port["targetPort"]) == (80, listening["containerPort"])
+            assert spec.get("type", "ClusterIP") == "ClusterIP", "no door to the outside"
+
+
+def test_reports_are_made_by_the_clock(made: Release, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = made.of_kind("CronJob")
+    assert len(jobs) == made.values["reports"]["enabled"]
+    for job in jobs:
+        assert job["spec"]["schedule"] == made.values["reports"]["schedule"]
+        template = job["spec"]["jobTemplate"]["spec"]["template"]
+        pod, labels = template["spec"], template["metadata"]["labels"]
+        (container,) = pod["containers"]
+        assert parsed(container, [], monkeypatch).days == made.values["reports"]["keepDays"]
+        assert ObjectStore.from_env(environment(container)).bucket == made.values["objectStore"]["bucket"]
+        assert (pod["restartPolicy"], pod["automountServiceAccountToken"]) == ("Never", False)
+        assert container["securityContext"] == made.processes[REPORTS][0]["securityContext"]
+        assert pod["securityContext"] == made.pods[REPORTS]["securityContext"]
+        assert container["resources"] == made.values["reports"]["jobResources"]
+        assert container["image"] == made.values["images"]["monitoring"]
+        if made.values["networkPolicy"]["enabled"]:
+            assert reach(made, labels, "egress") == reach(made, made.pods[REPORTS]["labels"], "egress")
+
+
+def test_grafanas_dashboards_are_those_of_the_code(made: Release) -> None:
+    wanted = made.values["grafana"]
+    maps = made.of_kind("ConfigMap")
+    assert len(maps) == wanted["enabled"]
+    for one in maps:
+        assert wanted["labels"].items() <= one["metadata"]["labels"].items()
+        found = {name: json.loads(text) for name, text in one["data"].items()}
+        assert found == {f"{one.uid}.json": dashboards.build(one, wanted["runbook"]) for one in dashboards.BOARDS}, (
+            "renew them: rapt dashboards write charts/rapt/dashboards"
+        )
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
@@ -484,13 +564,22 @@ def parsed(container: dict[str, Any], more: list[str], monkeypatch: pytest.Monke
         raise Parsed(parse(parser, [*arguments, *more]))
 
     monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_and_end)
+    folder = importlib.util.find_spec(module)
+    assert folder is not None, module
+    program = f"{module}.__main__" if folder.submodule_search_locations is not None else module
     with pytest.raises(Parsed) as caught:
-        importlib.import_module(f"{module}.__main__").main()
+        importlib.import_module(program).main()
     found: argparse.Namespace = caught.value.args[0]
     return found
 
 
-MODULES = {LABELS: "monitoring.labels", EXPERIMENTS: "monitoring.operator"}
+MODULES = {
+    LABELS: "monitoring.labels",
+    EXPERIMENTS: "monitoring.operator",
+    REPORTS: "monitoring.reports",
+    EVIDENTLY: "monitoring.reports.workspace",
+    DASHBOARD: "monitoring.app",
+}
 
 
 @pytest.mark.parametrize("name", ["feeder", *WORKERS, *COMPONENTS])
@@ -533,9 +622,10 @@ def test_programs_read_their_environment(made: Release) -> None:
     for name, (container, pod) in made.processes.items():
         env = environment(container)
         mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
-        kafka = KafkaSettings.from_env(env)
-        assert kafka.bootstrap == made.values["kafka"]["bootstrap"]
-        assert kafka.security is Security.SASL_SSL
+        if name not in (REPORTS, EVIDENTLY):
+            kafka = KafkaSettings.from_env(env)
+            assert kafka.bootstrap == made.values["kafka"]["bootstrap"]
+            assert kafka.security is Security.SASL_SSL
         if name != "transformer":
             store = ObjectStore.from_env(env)
             assert store.bucket == made.values["objectStore"]["bucket"]
@@ -613,6 +703,9 @@ def test_passwords_come_from_the_secrets_that_are_made(made: Release, cluster_ke
 
 def test_a_program_is_given_its_own_password_alone(made: Release) -> None:
     for name, (container, pod) in made.processes.items():
+        if name in (REPORTS, EVIDENTLY):
+            assert not any("projected" in one for one in pod["volumes"]), "they read what is written already"
+            continue
         kafka = KafkaSettings.from_env(environment(container))
         volumes = {one["name"]: one.get("projected", {}).get("sources", []) for one in pod["volumes"]}
         files = {
@@ -717,10 +810,9 @@ def test_defaults_fit_the_overlay(cluster_keys: dict[str, set[str]]) -> None:
         assert wanted["port"] in listening, name
         (rule,) = policies[pod.removeprefix("rapt-")]["spec"]["ingress"]
         assert [one["port"] for one in rule["ports"]] == [wanted["port"]]
-        for ours in made.pods.values():
-            assert any(selects(peer["podSelector"], ours["labels"]) for peer in rule["from"]), (
-                f"{name} does not let us in"
-            )
+        for program, ours in made.pods.items():
+            let_in = any(selects(peer["podSelector"], ours["labels"]) for peer in rule["from"])
+            assert let_in is (name == "objectStore" or program not in (REPORTS, EVIDENTLY)), f"{name}: {program}"
         for policy in made.of_kind("NetworkPolicy"):
             assert not selects(policy["spec"]["podSelector"], labels), f"{policy['metadata']['name']} shuts {name} off"
 

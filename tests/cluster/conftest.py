@@ -15,6 +15,7 @@ from rapt.cluster import create
 from rapt.cluster.create import Plan, wait_ready
 from rapt.cluster.programs import run
 from tests.cluster.deployed import Deployed
+from tests.cluster.watch import Watch, watching
 from tests.interest.conftest import bundle  # noqa: F401 - a fixture
 
 DEFAULTS = (create.CHART / "values.yaml",)
@@ -62,3 +63,9 @@ def served(deployed: Deployed, bundle: Bundle) -> Deployed:  # noqa: F811
     wait_ready(deployed.cluster)
     deployed.start_gateway()
     return deployed
+
+
+@pytest.fixture(scope="session")
+def prometheus(deployed: Deployed) -> Iterator[Watch]:
+    """A Prometheus that reads every pod of Rapt that lets it, and the kubelets; see WATCHED for the values."""
+    yield from watching(deployed)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from safetensors.torch import load_file, save_file
 
@@ -25,15 +26,18 @@ from interest.export import export_graphs
 from interest.training.bundle import load_modules
 from monitoring.experiments.replay import replay
 from monitoring.operator.predictors import name_of
-from rapt.cluster.create import have_chart, roll_out
+from rapt.cluster.create import forwarded, have_chart, roll_out
 from rapt.cluster.models import object_store
 from rapt.errors import ClusterFailed
 from tests.cluster.deployed import Deployed
+from tests.cluster.watch import WATCHED, Watch
 from tests.interest.worlds import small_world
+from tests.monitoring.queries import KUBE_STATE_METRICS, asked, filled, names
+from wire import reports
 from wire.models import promote, publish_bundle
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
-QUICK = "labels: {windowSeconds: 3, slackSeconds: 1}\n"
+QUICK = "labels: {windowSeconds: 3, slackSeconds: 1}\n" + WATCHED
 DECIDED_S, RATE = 420.0, 25
 GONE = {
     "ConnectError",
@@ -47,6 +51,14 @@ GONE = {
 """What callers of a transformer see that was killed: when its feeder dies a moment before it, it says so."""
 EXPERIMENT, OPERATOR = "trial", "experiments"
 KILLED = ("labels", OPERATOR, "transformer")
+NOT_HERE = {
+    **dict.fromkeys(KUBE_STATE_METRICS, "kube-state-metrics is not installed here"),
+    "rapt_retraining_failures_total": "the laptop's; here a pipeline retrains",
+    "rapt_retraining_running": "the laptop's; here a pipeline retrains",
+    "rapt_retraining_runs_failed_total": "the laptop's; here a pipeline retrains",
+    "rapt_retraining_runs_total": "the laptop's; here a pipeline retrains",
+}
+"""Metrics that this cluster does not have, and why."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +102,10 @@ def _copy(bundle: Bundle, folder: Path, world: str, *, contrary: bool = False) -
 
 
 @pytest.fixture(scope="module")
-def quick(served: Deployed, bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
-    """Labels within seconds; afterwards all is as it was."""
+def quick(
+    served: Deployed, prometheus: Watch, bundle: Bundle, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Deployed]:
+    """Labels within seconds, and a Prometheus that watches; afterwards all is as it was."""
     values = tmp_path_factory.mktemp("values") / "values.yaml"
     values.write_text(QUICK)
     have_chart(replace(served.plan, values=(values,)))
@@ -317,6 +331,55 @@ def test_killed_in_every_phase_of_a_rollout_the_decision_is_the_same(quick: Depl
     quick.until(lambda: services(quick) == {"interest"}, "no candidate is left", 60)
     with object_store(quick.cluster) as store:
         assert all(one.same for one in replay(store, EXPERIMENT))
+
+
+def test_every_query_and_every_rule_had_data_of_all_that(quick: Deployed, models: Models, prometheus: Watch) -> None:
+    """Of dashboards and alerts; what happened in this module is what they are asked of, from its first test on."""
+    serve(quick, models.good)
+    with traffic(quick, models), prometheus.asked() as found:
+        quick.until(
+            lambda: bool(found.values("rapt_model_ne", time.time() - 5, time.time())), "the model is judged", 180
+        )
+        now_s = time.time()
+        queries = {where: query for where, query in asked().items() if not names(query, NOT_HERE)}
+        empty = {
+            where: query
+            for where, query in queries.items()
+            if not found.values(filled(query, "15s"), prometheus.begin_s, now_s)
+        }
+        rules = {rule["name"]: rule for group in found.get("rules")["groups"] for rule in group["rules"]}
+        jobs = found.up()
+    assert empty == {}
+    assert {name: rule.get("lastError") for name, rule in rules.items() if rule["health"] != "ok"} == {}
+    assert jobs >= {"transformer", "predictor", "explainer", "catalogue-feed", "labels", "experiments", "reports"}
+
+
+def test_the_cron_job_makes_a_report_that_the_pages_show(quick: Deployed, models: Models) -> None:
+    """Of what viewers did who were served by the model last."""
+    cluster = quick.cluster
+    cluster("create", "job", "report-now", "--from=cronjob/rapt-report")
+    try:
+        cluster("wait", "job/report-now", "--for=condition=Complete", "--timeout=300s", deadline_s=310)
+    finally:
+        print(cluster("logs", "job/report-now"))
+        cluster("delete", "job", "report-now")
+    with object_store(cluster) as store:
+        made = reports.newest(store, 1, reports.MODEL)[0]
+        assert store.get_bytes(made.files["evidently.html"]).count(b"</html>") == 1
+        arms = reports.newest(store, 10, reports.EXPERIMENT)
+    assert made.model == models.good.digest and made.verdict is not None and made.quality[0].viewers > 100
+    assert {one.subject for one in arms} == {EXPERIMENT}
+    with forwarded(cluster, "service/rapt-reports", 80) as port:
+        assert made.name in httpx.get(f"http://127.0.0.1:{port}/", timeout=30).text
+    with forwarded(cluster, "service/rapt-evidently", 80) as port:
+        projects = f"http://127.0.0.1:{port}/api/projects"
+
+        def shown() -> bool:
+            (project,) = httpx.get(projects, timeout=30).json()
+            runs = httpx.get(f"{projects}/{project['id']}/reports", timeout=30).json()
+            return made.name in {one["name"] for one in runs}
+
+        quick.until(shown, "Evidently shows it", 90)
 
 
 def _ended(found: dict[str, Any]) -> bool:

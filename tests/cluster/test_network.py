@@ -24,6 +24,9 @@ PORTS = {
     "catalogue-feed": (8087,),
     "labels": (8090,),
     "experiments": (8091,),
+    "reports": (8093,),
+    "evidently": (8095,),
+    "dashboard": (8094,),
     "kafka": (9093,),
     "object-store": (8333, 9333),
     "listener": (80,),
@@ -38,6 +41,9 @@ ALLOWED = {
     "catalogue-feed": DATA,
     "labels": DATA,
     "experiments": DATA | {("predictor", 8080)},
+    "reports": {("object-store", 8333)},
+    "evidently": {("object-store", 8333)},
+    "dashboard": DATA | {("transformer", 8080)},
     "kafka": set[tuple[str, int]](),
     "gateway": DATA | ENDPOINT,
     "stranger": {("listener", 80)},
@@ -51,6 +57,7 @@ METRICS = {
     ("catalogue-feed", 8087),
     ("labels", 8090),
     ("experiments", 8091),
+    ("reports", 8093),
 }
 TRY = """
 import json, socket, sys

@@ -23,6 +23,7 @@ from tests.containers.steps import Containers, Ended, Run, shared
 from tests.observed import observe
 from tests.pipelines.small import fetch, films, own, ungated
 from tests.trained import SMALL
+from wire import reports
 from wire.models import fetch_bundle, latest
 from wire.objects import ObjectStore
 from wire.proposals import proposed
@@ -103,14 +104,32 @@ def test_a_model_that_lost_touch_gets_a_candidate(retrained: Run, containers_env
     assert asked.name == retrained.steps["propose"].result["experiment"]
 
 
-def test_every_component_of_the_pipelines_ran(trained_in_containers: Run, retrained: Run) -> None:
+@pytest.fixture(scope="module")
+def reported(retrained: Run, containers_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The monitoring pipeline, on what the model's viewers did."""
+    return Containers(
+        PIPELINES["monitoring"], {}, shared(tmp_path_factory.mktemp("reported") / "run"), containers_env
+    ).wait()
+
+
+def test_the_monitoring_pipeline_leaves_a_report(reported: Run, containers_env: dict[str, str]) -> None:
+    assert reported.failures == {}, reported.log[-2000:]
+    step = reported.steps["report_drift"]
+    (made,) = reports.newest(ObjectStore.from_env(containers_env), 1)
+    assert (step.result["report"], made.model) == (made.name, latest(ObjectStore.from_env(containers_env)))
+    assert Path(step.outputs["page"]).stat().st_size > 1_000_000
+
+
+def test_every_component_of_the_pipelines_ran(trained_in_containers: Run, retrained: Run, reported: Run) -> None:
     named = {
         name.removeprefix("comp-").replace("-", "_")
         for pipeline in PIPELINES.values()
         for name, one in pipeline.pipeline_spec.components.items()
         if one.WhichOneof("implementation") == "executor_label"
     }
-    assert named - trained_in_containers.steps.keys() - retrained.steps.keys() == {"import_user_logs"}
+    assert named - trained_in_containers.steps.keys() - retrained.steps.keys() - reported.steps.keys() == {
+        "import_user_logs"
+    }
 
 
 def test_a_bad_input_is_told(training_image: str, containers_env: dict[str, str], tmp_path: Path) -> None:

@@ -73,7 +73,8 @@ def test_workers_share_a_port_and_their_metrics_and_one_that_is_killed_comes_bac
     before = counted(url)
     for _ in range(30):
         assert httpx.post(f"{url}/v1/models/interest:predict", content=BODY, timeout=30).status_code == 200
-    assert counted(url) == before + 30, "whichever worker is asked answers for both"
+    # The other one counts what it noted twice a second.
+    until(lambda: counted(url) >= before + 30, "whichever worker is asked answers for both")
     killed = workers(process.pid)[0]
     os.kill(killed, signal.SIGKILL)
     answers = []
@@ -84,7 +85,7 @@ def test_workers_share_a_port_and_their_metrics_and_one_that_is_killed_comes_bac
     assert set(answers) == {200}
     until(lambda: killed not in workers(process.pid) and len(workers(process.pid)) == 2, "another worker")
     until(lambda: len(answering(url)) == 2, "both answering again")
-    assert counted(url) >= before + 30 + len(answers)
+    until(lambda: counted(url) >= before + 30 + len(answers), "what the killed one counted stays")
 
 
 def test_workers_end_when_the_one_that_started_them_is_killed(two_workers) -> None:

@@ -32,7 +32,7 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("kubectl") is None, reason="the overlays are built by kubectl"),
 ]
 
-PEERS = {"transformer", "predictor", "explainer", "catalogue-feed", "labels", "experiments", "gateway"}
+PEERS = {"transformer", "predictor", "explainer", "catalogue-feed", "labels", "experiments", "dashboard", "gateway"}
 RIGHTS = {
     "feeder": {("events", "Read"), ("events.dead", "Write")},
     "transformer": {("exposures", "Write"), ("arms", "Read")},
@@ -41,6 +41,7 @@ RIGHTS = {
     "catalogue-feed": {("videos", "Read"), ("content", "Read"), ("content", "Write"), ("videos.dead", "Write")},
     "labels": {("exposures", "Read"), ("events", "Read"), ("content", "Read")},
     "experiments": {("arms", "Read"), ("arms", "Write")},
+    "dashboard": {("events", "Write"), ("content", "Read"), ("arms", "Read")},
     "gateway": {("events", "Write"), ("videos", "Write")},
 }
 DROP_ALL = {"drop": ["ALL"]}

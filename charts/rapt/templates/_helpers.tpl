@@ -182,8 +182,12 @@ volumes:
   - {name: tmp, emptyDir: {sizeLimit: 256Mi}}
 {{- end }}
 
-{{/* Takes {root, component, values, module, port, env}: the Deployment of a process of the monitoring image. */}}
+{{/* Takes {root, component, values, module, port, env}: the Deployment of a process of the monitoring image. Optional:
+{args, ready, live}: more arguments, paths of its probes. One without a user in kafka.users is given no Kafka. */}}
 {{- define "rapt.worker" -}}
+{{- $ready := default "/ready" .ready -}}
+{{- $live := default "/live" .live -}}
+{{- $kafka := hasKey .root.Values.kafka.users .component -}}
 apiVersion: apps/v1
 kind: Deployment
 metadata:
@@ -211,7 +215,7 @@ spec:
           image: {{ .root.Values.images.monitoring }}
           imagePullPolicy: {{ .root.Values.images.pullPolicy }}
           command: [python, -m]
-          args: [{{ .module }}, --host=0.0.0.0, --port={{ .port }}]
+          args: {{ concat (list .module "--host=0.0.0.0" (printf "--port=%v" .port)) (default list .args) | toJson }}
           ports: [{name: {{ .component }}, containerPort: {{ .port }}, protocol: TCP}]
           env:
             - {name: OMP_NUM_THREADS, value: "1"}
@@ -219,27 +223,48 @@ spec:
             - {name: {{ $name }}, value: {{ $value | quote }}}
             {{- end }}
             {{- include "rapt.objectStoreEnv" .root | nindent 12 }}
+            {{- if $kafka }}
             {{- include "rapt.kafkaEnv" . | nindent 12 }}
+            {{- end }}
             {{- with .values.extraEnv }}
             {{- toYaml . | nindent 12 }}
             {{- end }}
           resources: {{- toYaml .values.resources | nindent 12 }}
           securityContext: {{- include "rapt.restricted" . | nindent 12 }}
-          startupProbe: {httpGet: {path: /live, port: {{ .port }}}, periodSeconds: 1, timeoutSeconds: 2, failureThreshold: 120}
-          readinessProbe: {httpGet: {path: /ready, port: {{ .port }}}, periodSeconds: 5, timeoutSeconds: 2}
-          livenessProbe: {httpGet: {path: /live, port: {{ .port }}}, periodSeconds: 15, timeoutSeconds: 5, failureThreshold: 4}
+          startupProbe: {httpGet: {path: {{ $live }}, port: {{ .port }}}, periodSeconds: 1, timeoutSeconds: 2, failureThreshold: 120}
+          readinessProbe: {httpGet: {path: {{ $ready }}, port: {{ .port }}}, periodSeconds: 5, timeoutSeconds: 2}
+          livenessProbe: {httpGet: {path: {{ $live }}, port: {{ .port }}}, periodSeconds: 15, timeoutSeconds: 5, failureThreshold: 4}
           volumeMounts:
+            {{- if $kafka }}
             - {name: kafka-{{ .component }}, mountPath: /etc/rapt/kafka, readOnly: true}
+            {{- end }}
             {{- if hasKey .env "RAPT_HOME" }}
             - {name: cache, mountPath: {{ .env.RAPT_HOME }}}
             {{- end }}
             - {name: tmp, mountPath: /tmp}
       volumes:
+        {{- if $kafka }}
         {{- include "rapt.kafkaVolume" . | nindent 8 }}
+        {{- end }}
         {{- if hasKey .env "RAPT_HOME" }}
         - {name: cache, emptyDir: {sizeLimit: {{ .root.Values.cacheSizeLimit }}}}
         {{- end }}
         - {name: tmp, emptyDir: {sizeLimit: 256Mi}}
+{{- end }}
+
+{{/* Takes {root, component, port}: people come by `kubectl port-forward`, or through a proxy that asks who they are. */}}
+{{- define "rapt.page" -}}
+apiVersion: v1
+kind: Service
+metadata:
+  name: {{ .root.Release.Name }}-{{ .component }}
+  namespace: {{ .root.Release.Namespace }}
+  labels:
+    {{- include "rapt.labels" .root | nindent 4 }}
+    app.kubernetes.io/component: {{ .component }}
+spec:
+  selector: {{ include "rapt.selector" . }}
+  ports: [{name: http, port: 80, targetPort: {{ .port }}, protocol: TCP}]
 {{- end }}
 
 {{/* Takes {peers, ports}. No rule for an empty list: a rule without peers would let everybody through. */}}

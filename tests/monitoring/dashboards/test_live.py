@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import signal
 import threading
@@ -28,7 +27,6 @@ from interest.experiments.spec import Experiment, Guardrail, Metric, Spec
 from interest.records import Video
 from interest.simulator.audience import Audience
 from monitoring.dashboards.build import BOARDS
-from monitoring.dashboards.panels import Board
 from monitoring.experiments.records import StoredRecords
 from rapt import cli, service, serving, stack, traffic
 from rapt.settings import Settings
@@ -38,8 +36,8 @@ from tests.inference.endpoint import until
 from tests.interest.conftest import bundle  # noqa: F401 - a fixture
 from tests.interest.worlds import small_world
 from tests.monitoring.alerts.test_rules import ALERTS
-from tests.monitoring.dashboards.test_boards import FOR_GRAFANA, each, panel_queries
 from tests.monitoring.prometheus import Prometheus, needs_prometheus, prometheus
+from tests.monitoring.queries import KUBE_STATE_METRICS, KUBELET, asked, filled, names, operands
 from tests.ports import free_ports
 from tests.wire import web as webs
 from wire import models
@@ -54,17 +52,8 @@ SPEC = Spec(
     guardrails=(Guardrail(metric=Metric.ERRORS, margin=0.9),),
 )  # fmt: skip
 NOT_ON_A_LAPTOP = {
-    "container_cpu_cfs_periods_total": "the kubelet's",
-    "container_cpu_cfs_throttled_periods_total": "the kubelet's",
-    "container_cpu_usage_seconds_total": "the kubelet's",
-    "container_memory_working_set_bytes": "the kubelet's",
-    "kubelet_volume_stats_capacity_bytes": "the kubelet's",
-    "kubelet_volume_stats_used_bytes": "the kubelet's",
-    "kube_pod_completion_time": "kube-state-metrics'",
-    "kube_pod_container_resource_limits": "kube-state-metrics'",
-    "kube_pod_container_status_restarts_total": "kube-state-metrics'",
-    "kube_pod_start_time": "kube-state-metrics'",
-    "kube_pod_status_phase": "kube-state-metrics'",
+    **dict.fromkeys(KUBELET, "the kubelet's"),
+    **dict.fromkeys(KUBE_STATE_METRICS, "kube-state-metrics'"),
 }
 """Metrics that a laptop does not have, and whose they are."""
 
@@ -79,9 +68,7 @@ class Day:
 
     def values(self, query: str) -> list[float]:
         """Of a query with Grafana's variables filled in."""
-        for variable, value in (FOR_GRAFANA | {"$__rate_interval": "15s"}).items():
-            query = query.replace(variable, value)
-        return self.prometheus.values(query, self.begin_s, self.end_s)
+        return self.prometheus.values(filled(query, "15s"), self.begin_s, self.end_s)
 
 
 @pytest.fixture(scope="module")
@@ -101,8 +88,8 @@ def day(tmp_path_factory: pytest.TempPathFactory, bundle: Bundle) -> Iterator[Da
         candidate = _twin(bundle, folder / "twin")
         _publish(store, candidate)
         _publish(store, bundle)
-        asked = CliRunner(env=settings.variables()).invoke(cli.app, ["dashboards", "prometheus", "--json"])
-        seen = things.enter_context(prometheus(folder, json.loads(asked.stdout)))
+        told = CliRunner(env=settings.variables()).invoke(cli.app, ["dashboards", "prometheus", "--json"])
+        seen = things.enter_context(prometheus(folder, json.loads(told.stdout)))
         begin_s = time.time()
         stack.up(settings)
         until(lambda: seen.up() == serving.OFFSETS.keys() - {"candidate"}, "all is read", 180)
@@ -195,18 +182,6 @@ def _publish(store: ObjectStore, made: Bundle) -> None:
     models.publish_bundle(store, made.folder, made.digest, Path("/nonexistent"), published_at_ms=at_ms)
 
 
-def elsewhere(query: str) -> set[str]:
-    """The metrics of a query that a laptop does not have."""
-    return NOT_ON_A_LAPTOP.keys() & set(re.findall(r"\w+", query))
-
-
-def operands(expression: str) -> list[str]:
-    """What an alert compares, without the comparisons that make it fire."""
-    parts = re.split(r"\s(?:or|and(?: on \([^)]*\))?)\s", expression)
-    bare = [re.sub(r"\s*(?:==|!=|<=|>=|<|>)\s*[0-9.]+\s*$", "", part).strip() for part in parts]
-    return [re.sub(r"^absent\((.*)\)$", r"\1", part) for part in bare]
-
-
 def test_what_an_alert_compares_is_taken_apart() -> None:
     assert operands("a > 1 or increase(b[1h]) > 0") == ["a", "increase(b[1h])"]
     assert operands('a < 0.01 and on (x, y) c{p="R"} == 1') == ["a", 'c{p="R"}']
@@ -214,12 +189,10 @@ def test_what_an_alert_compares_is_taken_apart() -> None:
     assert operands("abs(a - 1) > 0.15") == ["abs(a - 1)"]
 
 
-@each
-def test_every_query_of_a_dashboard_has_data(day: Day, board: Board) -> None:
-    queries = {f"{board.uid}: {name}": query for name, query in panel_queries(board).items()}
-    asked = {name: query for name, query in queries.items() if not elsewhere(query)}
-    assert asked
-    assert {name: query for name, query in asked.items() if not day.values(query)} == {}
+def test_every_query_has_data(day: Day) -> None:
+    here = {where: query for where, query in asked().items() if not names(query, NOT_ON_A_LAPTOP)}
+    assert len(here) > len(ALERTS) + len(BOARDS)
+    assert {where: query for where, query in here.items() if not day.values(query)} == {}
 
 
 def test_what_nobody_exports_has_no_data(day: Day) -> None:
@@ -227,14 +200,7 @@ def test_what_nobody_exports_has_no_data(day: Day) -> None:
 
 
 def test_what_a_laptop_does_not_have_is_asked_for_somewhere() -> None:
-    queries = [query for board in BOARDS for query in panel_queries(board).values()]
-    assert {name for query in queries for name in elsewhere(query)} == NOT_ON_A_LAPTOP.keys()
-
-
-def test_everything_that_an_alert_compares_has_data(day: Day) -> None:
-    parts = {(name, part): part for name, rule in ALERTS.items() for part in operands(rule["expr"])}
-    assert len(parts) > len(ALERTS)
-    assert [about for about, part in parts.items() if not day.values(part)] == []
+    assert {name for query in asked().values() for name in names(query, NOT_ON_A_LAPTOP)} == NOT_ON_A_LAPTOP.keys()
 
 
 def test_prometheus_judges_every_alert_and_fires_the_one_that_is_due(day: Day) -> None:
