@@ -54,11 +54,14 @@ def known_viewers(served: Served) -> list[str]:
 def _pick(name: str, label: str, listed: Sequence[str], placeholder: str) -> str:
     chosen = st.session_state.get(name) or st.query_params.get(name) or (listed[0] if listed else "")
     options = list(listed) if chosen in listed or not chosen else [chosen, *listed]
-    st.session_state.setdefault(_key(name), chosen or None)
+    key = _key(name)
+    # Streamlit may forget a list's value when one turns to another page; only what was picked just now differs.
+    if st.session_state.get(key) in (None, st.session_state.get(f"{key}-shown")):
+        st.session_state[key] = chosen or None
     picked = st.selectbox(
-        label, options, key=_key(name), accept_new_options=True, placeholder=placeholder,
-        index=None if not options else 0,
-    )  # fmt: skip
+        label, options, key=key, accept_new_options=True, placeholder=placeholder, index=None if not options else 0
+    )
+    st.session_state[f"{key}-shown"] = picked
     if picked and picked != st.session_state.get(name):
         st.session_state[name] = picked
         st.query_params[name] = picked

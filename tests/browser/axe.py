@@ -38,7 +38,9 @@ def script() -> str:
 def violations(page: Page, source: str) -> list[str]:
     """Serious and critical ones as `rule: selector: why`, but for those accepted."""
     page.evaluate(source)
-    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    # What waits for a slow run is faded by Streamlit until it is there anew.
+    within = "{exclude: [['[data-stale=true]']]}"
+    found = page.evaluate(f"axe.run({within}, {{resultTypes: ['violations']}})")
     return [
         f"{one['id']}: {node['target'][0]}: {node['failureSummary']}"
         for one in found["violations"]

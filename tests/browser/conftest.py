@@ -17,6 +17,7 @@ import pytest
 import urllib3
 from msgspec.structs import replace
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, sync_playwright
+from playwright.sync_api import Error as PlaywrightError
 
 from interest.experiments.spec import Experiment, Guardrail, Metric, Spec
 from monitoring.experiments.records import StoredRecords
@@ -30,6 +31,8 @@ from tests.ports import free_ports
 
 PICTURES = Path("build") / "browser"
 WIDE, NARROW = (1280, 900), (375, 800)
+DISTURBED = "ERR_NETWORK_CHANGED"
+"""Chromium gives requests up when another program of the machine adds or removes a network; the page is opened anew."""
 IDLE = '[data-testid="stApp"][data-test-script-state="notRunning"]'
 GUESSED = ("_stcore/health", "_stcore/host-config")
 """Streamlit's client looks for these below a page's own address first, and then where they are."""
@@ -134,6 +137,7 @@ class Visit:
     page: Page
     url: str
     wrong: list[str] = field(default_factory=list)
+    disturbed: bool = False
 
     def listen(self) -> None:
         self.page.on("console", self._console)
@@ -143,9 +147,16 @@ class Visit:
 
     def open(self, path: str = "") -> float:
         """Go to a page by its address; seconds until it was there whole."""
-        began = time.monotonic()
-        self.page.goto(f"{self.url}/{path}")
-        self.settled()
+        for _ in range(3):
+            began, self.disturbed = time.monotonic(), False
+            try:
+                self.page.goto(f"{self.url}/{path}")
+                self.settled()
+            except PlaywrightError:
+                if not self.disturbed:
+                    raise
+            if not self.disturbed:
+                break
         return time.monotonic() - began
 
     def settled(self) -> None:
@@ -169,12 +180,14 @@ class Visit:
 
     def _console(self, message: ConsoleMessage) -> None:
         where = str(message.location.get("url", ""))
-        if message.type == "error" and not where.endswith(GUESSED):
+        if message.type == "error" and not where.endswith(GUESSED) and DISTURBED not in message.text:
             self.wrong.append(f"console: {message.text} ({where})")
 
     def _failed(self, request: Request) -> None:
         # What is on its way when one turns to another page, and a video that is not played to its end, are given up.
-        if request.failure != "net::ERR_ABORTED":
+        if DISTURBED in str(request.failure):
+            self.disturbed = True
+        elif request.failure != "net::ERR_ABORTED":
             self.wrong.append(f"request failed: {request.url} ({request.failure})")
 
     def _answered(self, response: Response) -> None:

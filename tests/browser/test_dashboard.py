@@ -90,6 +90,12 @@ def test_video_plays_and_is_taken_apart(dashboard: Dashboard, visit: Begin) -> N
     assert images.count() >= 6, "two windows, each plain and under its heat, and as frames"
     assert all(images.nth(number).get_attribute("alt") for number in range(images.count()))
     one.picture("video")
+    for name in ("Map", "Live", "Video"):
+        one.page.get_by_role("link", name=name, exact=True).click()
+        expect(one.page.get_by_role("heading", name=name, exact=True)).to_be_visible(timeout=CHANGE_MS)
+        one.settled()
+        if name != "Live":
+            expect(one.page.get_by_role("combobox", name=re.compile("^Video"))).to_have_value("bunny")
     choose(one.page, "^Video", HOSTILE_ID)
     expect(one.page.get_by_text("A plain colour")).to_be_visible(timeout=CHANGE_MS)
     one.settled()
@@ -192,6 +198,7 @@ def test_all_of_it_by_keyboard(dashboard: Dashboard, visit: Begin) -> None:
         one.settled()
     tab_to(one.page, "Map")
     one.page.keyboard.press("Enter")
+    expect(one.page.get_by_role("combobox", name=re.compile("^Video"))).to_be_visible(timeout=CHANGE_MS)
     one.settled()
     tab_to(one.page, "Video", role="combobox")
     one.page.keyboard.press("Control+A")
@@ -206,6 +213,7 @@ def tab_to(page: Page, name: str, role: str = "") -> None:
         page.keyboard.press("Tab")
         told = page.evaluate(
             """() => { const e = document.activeElement;
+                 if (!['A', 'BUTTON', 'INPUT'].includes(e.tagName)) return ['', '', ''];
                  const ids = (e.getAttribute('aria-labelledby') || '').split(' ');
                  const named = ids.map(id => document.getElementById(id)?.innerText || '').join(' ');
                  const label = [e.labels?.[0]?.innerText, e.getAttribute('aria-label'), named].join(' ');

@@ -20,12 +20,10 @@ def make_topics(environment: dict[str, str]) -> None:
     admin.close()
 
 
-def events_of(
-    environment: dict[str, str], mine: Callable[[Event], bool], count: int, partitions: int = 8
-) -> list[Event]:
+def events_of(environment: dict[str, str], mine: Callable[[Event], bool], count: int) -> list[Event]:
     """The first `count` events that are `mine`, by partition in their order."""
     settings = KafkaSettings.from_env(environment)
-    reading = consumer(settings, {(EVENTS, number): EARLIEST for number in range(partitions)})
+    reading = consumer(settings, {(EVENTS, number): EARLIEST for number in range(8)})
     found: list[Event] = []
     give_up_at = time.monotonic() + DEADLINE_S
     try:

@@ -7,7 +7,6 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,8 +21,8 @@ from tests.interest.conftest import bundle  # noqa: F401 - a fixture
 from tests.interest.worlds import small_world
 from tests.monitoring.app.stage import HOSTILE
 from tests.rapt.endpoint import Endpoint, serving
+from tests.rapt.stream import make_topics
 from wire import models
-from wire.kafka import ALL, Admin
 from wire.objects import ObjectStore
 
 Page = Callable[..., AppTest]
@@ -49,9 +48,7 @@ def store(
     }  # fmt: skip
     for name, value in env.items():
         monkeypatch.setenv(name, value)
-    admin = Admin(embedded_broker.settings)
-    admin.create([replace(topic, partitions=1) for topic in ALL])
-    admin.close()
+    make_topics(env)
     return ObjectStore.from_env(env)
 
 
@@ -84,7 +81,7 @@ def page() -> Page:
 
     def shown(name: str, **chosen: str) -> AppTest:
         script = f"from monitoring.app.views import {name}\n{name}.show()"
-        at = AppTest.from_string(script, default_timeout=60)
+        at = AppTest.from_string(script, default_timeout=240)
         for key, value in chosen.items():
             at.session_state[key] = value
         return at.run()
