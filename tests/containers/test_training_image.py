@@ -88,11 +88,11 @@ def test_videos_and_logs_of_ones_own_come_in(
 def retrained(
     trained_in_containers: Run, containers_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Run:
-    """The retraining pipeline, a container a step, after tastes of the model's viewers have turned."""
+    """The retraining pipeline, a container a step, after the viewers have become harder to please."""
     store, folder = ObjectStore.from_env(containers_env), tmp_path_factory.mktemp("retrained")
     bundle = fetch_bundle(store, latest(store), folder / "cache")
     dataset = Path(trained_in_containers.steps["build_dataset"].outputs["dataset"])
-    observe(store, 1, bundle, Catalog.read(dataset), VideoLatents.read(dataset), 1, bq=-2.0)
+    observe(store, 1, bundle, Catalog.read(dataset), VideoLatents.read(dataset), 1, b0=-2.5)
     given = {"trigger": "now", "threads": 1, "bootstrap_resamples": 100}
     return Containers(PIPELINES["retraining"], given, shared(folder / "run"), containers_env).wait()
 
