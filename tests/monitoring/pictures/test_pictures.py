@@ -66,4 +66,4 @@ def test_other_endings_are_refused(name: str) -> None:
 def test_where_nothing_can_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InvalidPicture, match="cannot be written"):
-        calibration_curve(tmp_path / "file" / "x.png", "t", CURVE)
+        calibration_curve(tmp_path / "file" / "x.png", "t", CURVE, CHANCE)
