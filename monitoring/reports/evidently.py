@@ -76,7 +76,8 @@ class Reports:
         self._workspace = Workspace.create(str(folder))
         found = [one for one in self._workspace.list_projects() if one.name == project]
         self._project = found[0] if found else self._workspace.create_project(project)
-        self.names = {one.name for one in self._workspace.list_runs(self._project.id)}
+        runs = [self._workspace.get_run(self._project.id, one) for one in self._workspace.list_runs(self._project.id)]
+        self.names = {one.name for one in runs if one is not None}
 
     def add(self, name: str, snapshot: bytes) -> None:
         """Add a report unless it is there."""

@@ -110,6 +110,7 @@ def fetch(
 @group.command()
 def ui(
     port: Annotated[int, typer.Option(min=1024, max=65535, help="Where it answers, on loopback.")] = 8095,
+    json: JsonFlag = False,
 ) -> None:
     """Open the reports in Evidently's own UI, until Ctrl-C."""
     from monitoring.reports.workspace import serve
@@ -118,7 +119,11 @@ def ui(
 
     chosen = settings.load()
     with stack.ensure_up(chosen):
-        note(f"Evidently: http://127.0.0.1:{port}")
+        url = f"http://127.0.0.1:{port}"
+        if json:
+            print_json({"url": url})
+        else:
+            print(url, flush=True)
         serve(ObjectStore.from_env(), chosen.home / "evidently", "127.0.0.1", port)
 
 
