@@ -9,6 +9,8 @@ from rapt import serving
 from rapt.settings import Settings
 
 INTERVAL = "15s"
+UNMEASURED = "dashboard"
+"""It has no metrics."""
 
 
 def prometheus(settings: Settings) -> dict[str, Any]:
@@ -16,7 +18,12 @@ def prometheus(settings: Settings) -> dict[str, Any]:
 
     The candidate's predictor runs while an experiment does, so its job is down at other times.
     """
-    names = [name for name in serving.OFFSETS if name != "retraining" or settings.retrain_every_s]
+    left_out = (
+        {UNMEASURED}
+        | (set() if settings.retrain_every_s else {"retraining"})
+        | (set() if settings.dashboard else {"reports"})
+    )
+    names = [name for name in serving.OFFSETS if name not in left_out]
     return {
         "global": {"scrape_interval": INTERVAL, "evaluation_interval": INTERVAL},
         "rule_files": [str(files("monitoring") / "alerts" / "rules.yaml")],

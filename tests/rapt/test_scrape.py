@@ -20,11 +20,14 @@ def test_a_job_for_each_process_at_its_port_and_the_retraining_service_where_it_
     made = json.loads(told(tmp_path, "--json"))
     jobs = {one["job_name"]: one["static_configs"][0]["targets"] for one in made["scrape_configs"]}
     assert jobs == {
-        name: [f"127.0.0.1:{18080 + offsets[0]}"] for name, offsets in serving.OFFSETS.items() if name != "retraining"
+        name: [f"127.0.0.1:{18080 + offsets[0]}"]
+        for name, offsets in serving.OFFSETS.items()
+        if name not in {"retraining", "dashboard"}
     }
     assert yaml.safe_load(told(tmp_path)) == made
     assert Path(made["rule_files"][0]).is_file()
     assert "retraining" in told(tmp_path, RAPT_RETRAIN_EVERY_S="60")
+    assert "reports" not in told(tmp_path, RAPT_DASHBOARD="false")
 
 
 @needs_promtool

@@ -92,7 +92,7 @@ def day(tmp_path_factory: pytest.TempPathFactory, bundle: Bundle) -> Iterator[Da
         seen = things.enter_context(prometheus(folder, json.loads(told.stdout)))
         begin_s = time.time()
         stack.up(settings)
-        until(lambda: seen.up() == serving.OFFSETS.keys() - {"candidate"}, "all is read", 180)
+        until(lambda: seen.up() == serving.OFFSETS.keys() - {"candidate", "dashboard"}, "all is read", 180)
         web.routes["/bikes.mp4"] = webs.file(real_clip("bikes").read_bytes(), etag='"bikes"')
         with _viewers(settings) as came:
             _live(settings, store, seen, candidate, [web.url("/bikes.mp4"), web.url("/nothing.mp4")], came)
