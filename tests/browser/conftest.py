@@ -63,7 +63,7 @@ class Dashboard:
     traffic: Traffic
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     path = chromium()
     arguments = ["--no-sandbox"] if os.getuid() == 0 else []
@@ -73,13 +73,13 @@ def browser() -> Iterator[Browser]:
         running.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def axe_source() -> str:
     chromium()
     return axe.script()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def dashboard(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:
     """A trained model that serves, viewers, an experiment, reports and runs, and the dashboard over all of it."""
     folder = tmp_path_factory.mktemp("dashboard")
