@@ -138,7 +138,7 @@ def test_a_feeder_that_was_ended_goes_on_from_its_checkpoint_and_the_tail(
     feeder.start()
     assert "from a checkpoint" in feeder.status()["restored"]
     until(lambda: feeder.status()["lag"] == 0, "no lag")
-    assert feeder.status()["records"] < 1000
+    assert feeder.status()["records"] < 150 * len(users), "not all of them again"
     assert states(feeder.state, users) == uninterrupted(
         all_records(broker, EVENTS, PARTITIONS), tmp_path / "whole", users
     )
