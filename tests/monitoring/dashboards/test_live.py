@@ -132,6 +132,7 @@ def _live(
     records.apply(Experiment(name="new-model", spec=msgspec.structs.replace(spec, decision="promote")), 1)
     until(lambda: records.get("new-model").status.phase is Phase.PROMOTED, "it is promoted")  # type: ignore[union-attr]
     known(f'rapt_predictions_total{{arm="stable", model=~"{candidate.digest[:12]}.*"}}')
+    known(filled(asked()[f"{BOARDS[0].uid}: mark Retrainings ended"], "15s"))  # a minute after one has
     requests = came.requests
     until(lambda: came.requests > requests + 200, "requests with all that")
 
