@@ -17,7 +17,7 @@ from importlib.util import find_spec
 import numpy as np
 import pyarrow as pa
 
-from benchmarks.report import Row, record
+from benchmarks.report import Row, record, seconds_of
 from interest.drift.embeddings import Vectors, compare
 from interest.drift.verdict import verdict
 
@@ -37,9 +37,9 @@ def main() -> None:
 def rows(found: dict[str, list[float]]) -> list[Row]:
     """The figures by their names, from the seconds of each round."""
     made = [
-        _seconds("drift_100k_s", found["columns"]),
-        _seconds("drift_100k_grouped_s", found["grouped"]),
-        _seconds("embedding_drift_s", found["vectors"]),
+        seconds_of("drift_100k_s", found["columns"]),
+        seconds_of("drift_100k_grouped_s", found["grouped"]),
+        seconds_of("embedding_drift_s", found["vectors"]),
     ]
     if "evidently" in found:
         ratios = [theirs / ours for ours, theirs in zip(found["columns"], found["evidently"], strict=True)]
@@ -105,12 +105,6 @@ def _plain(one: pa.Table) -> pa.Table:
     """Text as strings: pandas would make categories of dictionaries."""
     texts = [pa.string() if pa.types.is_dictionary(field.type) else field.type for field in one.schema]
     return one.cast(pa.schema(list(zip(one.column_names, texts, strict=True))))
-
-
-def _seconds(name: str, rounds: list[float]) -> Row:
-    return Row(
-        name=name, value=statistics.median(rounds), unit="s", better="lower", interval=(min(rounds), max(rounds))
-    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -9,14 +9,13 @@ known again: that is told apart (`tsne_first_100_s`). Each figure is the median 
 from __future__ import annotations
 
 import argparse
-import statistics
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.report import Row, record
+from benchmarks.report import Row, record, seconds_of
 from interest.projection import Projection, fit
 
 KNOWN, NEW, WIDTH, GROUPS = 2000, 100, 128, 12
@@ -46,13 +45,11 @@ def measure(rounds: int = 5) -> list[Row]:
                 began = time.perf_counter()
                 found.transform(points[KNOWN:])
                 seconds.append(time.perf_counter() - began)
-    return [_row("tsne_100_s", later), _row("tsne_first_100_s", first), _row("tsne_fit_2000_s", [fitted_s])]
-
-
-def _row(name: str, seconds: list[float]) -> Row:
-    return Row(
-        name=name, value=statistics.median(seconds), unit="s", better="lower", interval=(min(seconds), max(seconds))
-    )  # fmt: skip
+    return [
+        seconds_of("tsne_100_s", later),
+        seconds_of("tsne_first_100_s", first),
+        seconds_of("tsne_fit_2000_s", [fitted_s]),
+    ]
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import statistics
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal, NotRequired, TypedDict
 
@@ -24,6 +25,13 @@ class Row(TypedDict):
     peer_value: NotRequired[float | None]
     ratio: NotRequired[float | None]
     interval: NotRequired[tuple[float, float] | None]
+
+
+def seconds_of(name: str, rounds: Sequence[float]) -> Row:
+    """The median of what each round took, between the quickest and the slowest."""
+    return Row(
+        name=name, value=statistics.median(rounds), unit="s", better="lower", interval=(min(rounds), max(rounds))
+    )  # fmt: skip
 
 
 def record(bench: str, rows: Iterable[Row], folder: Path = FOLDER) -> Path:

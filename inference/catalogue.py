@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
 import msgspec
 
 from inference.catalogue_feed.library import video_key
 from interest.bundle import Bundle
-from interest.catalog import VIDEOS, read_jsonl
 from interest.records import Video
+from wire import models
 from wire.errors import ObjectNotFound
 from wire.objects import ObjectStore
 
@@ -21,7 +18,7 @@ class Videos:
     def __init__(self, store: ObjectStore, bundle: Bundle) -> None:
         """Raises ObjectStoreError."""
         self.store = store
-        self.trained = self._trained(bundle)
+        self.trained = {video.video_id: video for video in models.catalog_of(store, bundle)}
 
     def of(self, video_id: str) -> Video | None:
         """A video's record; None when it is in no catalogue. Raises ObjectStoreError."""
@@ -31,15 +28,3 @@ class Videos:
             return msgspec.json.decode(self.store.get_bytes(video_key(video_id)), type=Video)
         except (ObjectNotFound, msgspec.DecodeError):
             return None
-
-    def _trained(self, bundle: Bundle) -> dict[str, Video]:
-        dataset = bundle.manifest.get("data", {}).get("dataset")
-        if not dataset:
-            return {}
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / VIDEOS
-            try:
-                self.store.get_file(f"datasets/{dataset}/{VIDEOS}", path)
-            except ObjectNotFound:
-                return {}
-            return {video.video_id: video for video in read_jsonl(path, Video)}

@@ -6,6 +6,7 @@ import errno
 import json
 import secrets
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from interest.bundle import MANIFEST, Bundle, open_bundle
+from interest.catalog import VIDEOS, Catalog
 from interest.errors import InvalidBundle
 from wire.errors import ObjectNotFound
 from wire.objects import ObjectStore
@@ -117,6 +119,19 @@ def fetch_dataset(store: ObjectStore, digest: str, cache: Path) -> Path:
         with _brought(store, f"datasets/{digest}/", folder):
             pass
     return folder
+
+
+def catalog_of(store: ObjectStore, bundle: Bundle) -> Catalog:
+    """The videos that a model learned from, without the rest of its dataset; empty when it came without its data."""
+    dataset = bundle.manifest.get("data", {}).get("dataset")
+    if not dataset:
+        return Catalog(())
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            store.get_file(f"datasets/{dataset}/{VIDEOS}", Path(folder) / VIDEOS)
+        except ObjectNotFound:
+            return Catalog(())
+        return Catalog.read(Path(folder))
 
 
 @contextmanager

@@ -18,12 +18,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.runtime import cache_home
-from interest.drift.verdict import verdict
 from interest.errors import InterestError
 from interest.experiments.assignment import Arm
 from monitoring.experiments.records import audits
 from monitoring.reports import tables
-from monitoring.reports.look import ALPHA, DISTANCE, Look, Looker, span
+from monitoring.reports.look import Look, Looker, compared, span
 from wire import reports
 from wire.errors import ObjectNotFound, WireError
 from wire.objects import ObjectStore
@@ -126,16 +125,7 @@ def _of_an_experiment(store: ObjectStore, found: Look, name: str, stable: pa.Tab
         head=found.report.head,
         reference=span("the stable model's arm", stable),
         current=span("the candidate's arm", candidate),
-        verdict=verdict(
-            before,
-            after,
-            alpha=ALPHA,
-            least=DISTANCE,
-            groups=tables.GROUPS,
-            columns=tables.COLUMNS,
-            slices=tables.SLICES,
-            outcomes=tables.SLICED,
-        ),
+        verdict=compared(before, after),
         quality=tuple(one for one in found.report.quality if one.slice == "arm" and one.level.startswith(f"{name}: ")),
     )
     files = evidently.report(

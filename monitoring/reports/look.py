@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +18,7 @@ from interest.bundle import Bundle
 from interest.catalog import Catalog
 from interest.datasets import observed
 from interest.decay import Interval, decay
+from interest.drift.embeddings import Vectors
 from interest.drift.verdict import Verdict, verdict
 from interest.quality import Quality, calibration_curve, quality
 from monitoring.reports import tables
@@ -69,7 +71,7 @@ class Looker:
         """Look now; `embeddings` compares those too. Raises ObjectNotFound when no model serves."""
         served = models.serving(self.store)
         bundle, head = self.bundle(served.digest), observations.head(self.store)
-        catalog = self.catalog(bundle.manifest["data"]["dataset"])
+        catalog = self.catalog(served.digest)
         everything = observed.impressions(self.reader.newest(most=MOST))
         scored = everything.filter(pc.is_valid(everything["score"]))
         mine = observed.served_by(scored, served.digest, served.promoted_at_ms)
@@ -98,24 +100,15 @@ class Looker:
 
     def catalog_of_serving(self) -> Catalog:
         """What is known of the videos of the model that serves; raises ObjectNotFound when none does."""
-        return self.catalog(self.bundle(models.serving(self.store).digest).manifest["data"]["dataset"])
+        return self.catalog(models.latest(self.store))
 
     def _verdict(
         self, reference: pa.Table, current: pa.Table, bundle: Bundle, catalog: Catalog, *, embeddings: bool
     ) -> Verdict | None:
         if not len(reference):
             return None
-        return verdict(
-            tables.table(reference, catalog),
-            tables.table(current, catalog),
-            alpha=ALPHA,
-            least=DISTANCE,
-            groups=tables.GROUPS,
-            columns=tables.COLUMNS,
-            embeddings=tables.embeddings(reference, current, bundle) if embeddings else None,
-            slices=tables.SLICES,
-            outcomes=tables.SLICED,
-        )
+        before, after = (tables.table(rows, catalog) for rows in (reference, current))
+        return compared(before, after, tables.embeddings(reference, current, bundle) if embeddings else None)
 
     def _by_model(self, scored: pa.Table) -> tuple[Quality, ...]:
         """Of each model that answered, and of each arm, with the scores that were seen there."""
@@ -140,14 +133,28 @@ class Looker:
     def _bundle(self, digest: str) -> Bundle:
         return models.fetch_bundle(self.store, digest, self.cache)
 
-    def _catalog(self, dataset: str) -> Catalog:
-        try:
-            return Catalog.read(models.fetch_dataset(self.store, dataset, self.cache))
-        except ObjectNotFound:
-            LOG.warning(
-                "the model's dataset %s is no longer there: topics, lengths and captions are unknown", dataset[:12]
-            )
-            return Catalog(())
+    def _catalog(self, digest: str) -> Catalog:
+        found = models.catalog_of(self.store, self.bundle(digest))
+        if not len(found):
+            LOG.warning("the data of model %s are not there: topics, lengths and captions are unknown", digest[:12])
+        return found
+
+
+def compared(
+    reference: pa.Table, current: pa.Table, embeddings: Mapping[str, tuple[Vectors, Vectors]] | None = None
+) -> Verdict:
+    """The verdict on two of `tables.table`, at the level of those who look often."""
+    return verdict(
+        reference,
+        current,
+        alpha=ALPHA,
+        least=DISTANCE,
+        groups=tables.GROUPS,
+        columns=tables.COLUMNS,
+        embeddings=embeddings,
+        slices=tables.SLICES,
+        outcomes=tables.SLICED,
+    )
 
 
 def promised(bundle: Bundle) -> dict[str, float]:
