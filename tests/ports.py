@@ -11,8 +11,8 @@ NEIGHBOURS = max(SERVING_PORTS, STORE_PORTS)
 
 
 def free_ports() -> int:
-    """The first of as many neighbouring loopback ports as a stack takes that are free, below those that the system hands
-    out; of tests that run side by side, each process has a range of its own.
+    """The first of as many neighbouring loopback ports as a stack takes that are free, below those the system gives;
+    of tests that run side by side, each process has a range of its own.
     """
     number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     width = (HIGH - LOW) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
