@@ -125,7 +125,7 @@ def test_a_store_that_is_gone_is_named_after_the_deadline() -> None:
         began = time.monotonic()
         with pytest.raises(ObjectStoreUnavailable, match=rf"put s3://rapt/a: .*{address} within 0\.5 s.*rapt up"):
             client(address, deadline_s=0.5).put_bytes("a", b"x")
-        assert 0.5 <= time.monotonic() - began < 5
+        assert 0.5 <= time.monotonic() - began < 30
 
 
 def test_a_store_that_never_answers_is_named_after_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,7 +135,7 @@ def test_a_store_that_never_answers_is_named_after_the_deadline(monkeypatch: pyt
         began = time.monotonic()
         with pytest.raises(ObjectStoreUnavailable, match="ReadTimeoutError"):
             client(address, deadline_s=0.5).get_bytes("a")
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 30
 
 
 def test_a_download_that_is_cut_is_begun_again(own_store: Service, tmp_path: Path) -> None:

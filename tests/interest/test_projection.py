@@ -87,7 +87,7 @@ def test_placing_one_point_is_quick(projection: Projection) -> None:
     projection.transform(new)
     started = time.perf_counter()
     projection.transform(new)
-    assert time.perf_counter() - started < 1
+    assert time.perf_counter() - started < 10
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 4, 5, 6, 10])

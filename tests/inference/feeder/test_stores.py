@@ -56,7 +56,7 @@ def test_the_feeder_follows_the_laptops_broker(environment: dict[str, str], send
         began = time.monotonic()
         send(sender, user, 1)
         until(lambda: len(reader.read(user).rows) == 4, "what is sent now is there")
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 30
         until(lambda: reader.freshness().ready, "ready")
     finally:
         assert feeder.end() == 0
@@ -78,7 +78,7 @@ def test_a_feeder_catches_up_from_far_behind_on_the_laptops_broker(
         began = time.monotonic()
         send(sender, user, 1)
         until(lambda: reader.freshness().lag == 0, "level")
-        assert time.monotonic() - began < 5, "fetches are short again"
+        assert time.monotonic() - began < 30, "fetches are short again"
     finally:
         assert feeder.end() == 0
 
