@@ -17,13 +17,15 @@ import streamlit as st
 from inference.arms import Arms
 from inference.bundles import cache_folder
 from inference.client import Client
+from interest.experiments.spec import Experiment
 from interest.records import Event
 from monitoring.app.atlas import Atlas, Kind
 from monitoring.app.errors import EndpointUnset, NoModel
 from monitoring.app.runs import Run, runs
 from monitoring.app.served import Served
 from monitoring.app.settings import Environment, Settings, environment
-from monitoring.app.trials import Curve, Trial, trials
+from monitoring.app.trials import Trial, trials
+from monitoring.experiments.curve import Curve
 from monitoring.experiments.records import Audit
 from wire import kafka, models, observations
 from wire.errors import KafkaError, KafkaUnset, ObjectNotFound
@@ -147,7 +149,7 @@ def curve(trial: Trial, audited: Sequence[Audit]) -> Curve:
 
 @st.cache_resource(show_spinner=False, max_entries=32)
 def _curve(env: Environment, which: tuple[str, int, int], _trial: Trial, _audited: Sequence[Audit]) -> Curve:  # noqa: ARG001
-    return Curve(_store(env), _trial, _audited)
+    return Curve(_store(env), Experiment(name=_trial.name, spec=_trial.spec), _trial.status, _audited)
 
 
 def atlas(kind: Kind) -> Atlas:

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from msgspec.structs import replace
-
 from interest.errors import InvalidExperiment
-from interest.experiments.decision import Phase, Surroundings, decide
+from interest.experiments.decision import Phase
 from interest.experiments.spec import Experiment
-from monitoring.experiments.followed import Followed
-from monitoring.experiments.records import Audit, Kept, audits
+from monitoring.experiments.curve import Curve
+from monitoring.experiments.records import Audit, audits
 from monitoring.pictures.experiment import Decision, Moment
-from wire import observations
-from wire.errors import ObjectNotFound
 from wire.objects import ObjectStore
 
 HOUR_MS = 3_600_000
-MOST_LOOKS = 300
-"""A long experiment is looked at so often, evenly."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +32,8 @@ def course(store: ObjectStore, name: str) -> Course:
     that has not begun, WireError.
     """
     found = list(audits(store, name))
+    # One that has ended may be followed by another of its name.
+    found = [one for one in found if one.after.created_ms == found[-1].after.created_ms]
     begun = next((one for one in found if one.after.started_ms), None)
     if begun is None:
         raise InvalidExperiment(
@@ -45,7 +41,7 @@ def course(store: ObjectStore, name: str) -> Course:
         )
     started_ms, last = begun.after.started_ms, found[-1]
     decisions = [Decision((one.at_ms - started_ms) / HOUR_MS, _word(one)) for one in found if one.at_ms >= started_ms]
-    moments = _replayed(store, begun, last) or _audited(found, started_ms)
+    moments = _replayed(store, last, found) or _audited(found, started_ms)
     return Course(tuple(moments), tuple(decisions), last.spec.primary.margin, last.after.phase)
 
 
@@ -65,27 +61,12 @@ def _audited(found: list[Audit], started_ms: int) -> list[Moment]:
     return made
 
 
-def _replayed(store: ObjectStore, begun: Audit, last: Audit) -> list[Moment]:
-    """A look at each new window, from when it began to its end, or to now."""
-    newest = observations.head(store)
-    end = last.head if last.after.phase.ended or newest is None else newest.seq
-    first = max(begun.head, 0)
-    every = max(1, -(-(end - first + 1) // MOST_LOOKS))
-    experiment = Experiment(name=begun.experiment, spec=replace(last.spec, decision=None, paused=False))
-    kept = Kept(experiment=experiment, status=begun.after)
-    followed, around = Followed(store), Surroundings(served=begun.after.stable)
-    made: list[Moment] = []
-    seen_ms = begun.after.started_ms
-    for seq in (*range(first, end, every), end):
-        try:
-            followed.read([kept], upto=seq)
-        except ObjectNotFound:
-            continue
-        statistics = followed.statistics(experiment, begun.after)
-        if statistics.data_ms <= seen_ms:
-            continue
-        seen_ms = statistics.data_ms
-        lift = decide(experiment.spec, begun.after, statistics, around, seen_ms).lift
-        hours = (seen_ms - begun.after.started_ms) / HOUR_MS
-        made.append(Moment(hours, statistics.viewers, lift.value, lift.lower, lift.upper))
-    return made
+def _replayed(store: ObjectStore, last: Audit, found: list[Audit]) -> list[Moment]:
+    """A look at the end of each window, from when it began to its end, or to now."""
+    curve = Curve(store, Experiment(name=last.experiment, spec=last.spec), last.after, found)
+    curve.advance()
+    started_ms = last.after.started_ms
+    return [
+        Moment((one.at_ms - started_ms) / HOUR_MS, (one.stable, one.candidate), one.lift, one.lower, one.upper)
+        for one in curve.points
+    ]

@@ -12,8 +12,9 @@ from interest.experiments.decision import Status
 from monitoring.app import sources
 from monitoring.app.states import empty, guarded
 from monitoring.app.theme import BLUE, GREY, VERMILION, legible, time_axis
-from monitoring.app.trials import Point, Trial, decisions
+from monitoring.app.trials import Trial, decisions
 from monitoring.app.words import ago, bounds, clock, share
+from monitoring.experiments.curve import Point
 from monitoring.experiments.records import Audit
 
 EVERY_S = 3.0

@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from interest.experiments.assignment import Trial as Running
 from interest.experiments.decision import Phase, Statistics, Status, Surroundings, decide
 from interest.experiments.spec import Experiment, Spec
-from monitoring.app.trials import Curve, Trial, trials
+from monitoring.app.trials import trials
+from monitoring.experiments.curve import Curve
 from monitoring.experiments.followed import Followed
 from monitoring.experiments.records import Audit, Kept, StoredRecords, write_audit
 from tests.monitoring.app.conftest import Page, charts, read_as_markdown, texts
@@ -59,7 +60,7 @@ def test_the_curve_ends_where_the_statistics_are_and_each_commit_is_read_once(st
     begin_ms = time.time_ns() // 1_000_000 - 100_000
     status = begin(store, "new", begin_ms)
     written(store, "new", begin_ms)
-    curve = Curve(store, Trial("new", SPEC, status), [])
+    curve = Curve(store, Experiment(name="new", spec=SPEC), status)
     curve.advance(60.0)
     assert curve.complete
     followed = Followed(store)

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from interest.errors import InvalidExperiment
 from interest.experiments.decision import Phase
 from monitoring.experiments.course import HOUR_MS, course
-from tests.monitoring.experiments.test_reconciler import GOOD, SPEC, Stage, emptied
+from tests.monitoring.experiments.test_reconciler import GOOD, SPEC, STABLE, Stage, emptied
 from wire.objects import ObjectStore
 
 
@@ -50,6 +50,18 @@ def test_a_past_one_ends_with_its_decision_and_outlives_its_observations(stage: 
     left = course(stage.store, "x")
     assert left.decisions == found.decisions
     assert (left.moments[-1].lift, left.moments[-1].viewers) == (status.lift.value, found.moments[-1].viewers)
+
+
+def test_a_later_one_of_the_same_name_is_told_alone(stage: Stage) -> None:
+    stage.apply("x", replace(SPEC, candidate=GOOD))
+    stage.run("x", lift=0.35)
+    stage.records.delete("x")
+    stage.apply("x", replace(SPEC, candidate=STABLE))
+    for _ in range(6):
+        stage.second(lift=0.0)
+    found = course(stage.store, "x")
+    assert (found.phase, found.decisions[0].hours) == (Phase.RUNNING, 0.0)
+    assert "promoted" not in [one.what for one in found.decisions]
 
 
 def test_one_that_has_not_begun_cannot_be_drawn(stage: Stage) -> None:
