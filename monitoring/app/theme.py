@@ -1,4 +1,4 @@
-"""Colours that everybody can tell apart (Okabe and Ito), with enough contrast on white, and what charts share."""
+"""What charts share, and Streamlit's own colours."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from typing import Any, TypeVar, cast
 
 import altair as alt
 
-BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, GREY = (
-    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5f6670",
-)  # fmt: skip
-CATEGORIES = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, "#000000", GREY)
+from monitoring.colours import BLUE, CATEGORIES
+
 INK = "#31363c"
 OTHER = "others"
 """What the last colour stands for where there are more levels than colours."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from monitoring.colours import BLUE, ORANGE, PURPLE, VERMILION
+
 STEP = "60s"
 PHASE = "max by (namespace, experiment, phase) ({})"
 ANSWERS = 'sum by (namespace, model) (increase(rapt_predictions_total{{$in, arm="stable"}}[5m]{})) > 0'
@@ -29,7 +31,7 @@ class Mark:
 MARKS = (
     Mark(
         "Rollouts",
-        "#0072B2",
+        BLUE,
         "{{experiment}}: {{phase}}",
         "experiment,phase",
         # An experiment enters a phase once.
@@ -38,21 +40,21 @@ MARKS = (
     ),
     Mark(
         "Models",
-        "#CC79A7",
+        PURPLE,
         "model {{model}} answers",
         "model",
         f"{ANSWERS.format('')} unless {ANSWERS.format(' offset 1m')}",
     ),
     Mark(
         "Retrainings",
-        "#D55E00",
+        VERMILION,
         "a retraining begins",
         "namespace",
         f"{BEGUN.format('')} > {BEGUN.format(' offset 1m')}",
     ),
     Mark(
         "Retrainings ended",
-        "#E69F00",
+        ORANGE,
         "a retraining has ended",
         "namespace",
         f"{RUNNING.format(' offset 1m')} == 1 unless {RUNNING.format('')} == 1",

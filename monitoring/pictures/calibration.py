@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from interest.quality import Bin
-from monitoring.pictures.canvas import BLUE, GREY, save
+from monitoring.colours import BLUE, GREY
+from monitoring.pictures.canvas import save
 
 COLUMNS = 50
 

@@ -1,4 +1,4 @@
-"""What all pictures share: colours, and how a figure becomes a file, the same bytes for the same figure."""
+"""What all pictures share: markers, a scale, and how a figure becomes a file, the same bytes for the same figure."""
 
 from __future__ import annotations
 
@@ -9,11 +9,8 @@ from matplotlib.figure import Figure
 
 from monitoring.pictures.errors import InvalidPicture
 
-BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#6e7781"
-"""From the palette of Okabe and Ito."""
-KINDS = (BLUE, "#E69F00", "#009E73", ORANGE, "#CC79A7", "#56B4E9", "#000000", "#F0E442")
-"""That palette, for up to eight kinds side by side; a marker of its own beside each tells them apart without colour."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+"""One beside each of `CATEGORIES` tells kinds apart without colour."""
 SCALE = "cividis"
 """From little to much: the same to people with and without colour vision (Nunez et al. 2018)."""
 ENDINGS = (".png", ".svg")

@@ -11,10 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from monitoring.pictures.canvas import GREY, KINDS, MARKERS, SCALE, save
+from monitoring.colours import CATEGORIES, GREY
+from monitoring.pictures.canvas import MARKERS, SCALE, save
 
 UNKNOWN = "unknown"
 OTHERS = "others"
+KINDS = CATEGORIES[: CATEGORIES.index(GREY)]
+"""Grey is for all others."""
 
 
 def embedding_map(

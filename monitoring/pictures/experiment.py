@@ -11,7 +11,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from monitoring.pictures.canvas import BLUE, GREY, ORANGE, save
+from monitoring.colours import BLUE, GREY, VERMILION
+from monitoring.pictures.canvas import save
 
 UNITS = ((48.0, 24.0, "days"), (2.0, 1.0, "hours"), (2 / 60, 1 / 60, "minutes"), (0.0, 1 / 3600, "seconds"))
 """From so many hours on: hours in a unit, and its name."""
@@ -49,7 +50,7 @@ def experiment_curve(
     _lift(lift, [one for one in moments if one.lift is not None], unit_h)
     lift.axhline(0, color=GREY, linewidth=1)
     if margin:
-        lift.axhline(-100 * margin, color=ORANGE, linewidth=1, linestyle="--", label="margin")
+        lift.axhline(-100 * margin, color=VERMILION, linewidth=1, linestyle="--", label="margin")
     for number, one in enumerate(decisions):
         lift.axvline(one.hours / unit_h, color=GREY, linewidth=1, linestyle=":")
         # Their words stand on lines of their own, as decisions may follow each other at once.

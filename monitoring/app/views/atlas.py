@@ -15,7 +15,8 @@ from monitoring.app.atlas import Atlas, Kind
 from monitoring.app.choices import VIDEO, VIEWER, choose, go, pick_video, pick_viewer
 from monitoring.app.served import Served
 from monitoring.app.states import empty, guarded
-from monitoring.app.theme import GREY, OTHER, legible, levels, scale
+from monitoring.app.theme import OTHER, legible, levels, scale
+from monitoring.colours import GREY
 from wire.errors import KafkaError, ObjectStoreError
 
 EVERY_S = 2.0

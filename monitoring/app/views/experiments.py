@@ -11,9 +11,10 @@ import streamlit as st
 from interest.experiments.decision import Status
 from monitoring.app import sources
 from monitoring.app.states import empty, guarded
-from monitoring.app.theme import BLUE, GREY, VERMILION, legible, time_axis
+from monitoring.app.theme import legible, time_axis
 from monitoring.app.trials import Trial, decisions
 from monitoring.app.words import ago, bounds, clock, share
+from monitoring.colours import BLUE, GREY, VERMILION
 from monitoring.experiments.curve import Point
 from monitoring.experiments.records import Audit
 

@@ -15,8 +15,9 @@ from interest.drift.verdict import Verdict
 from interest.quality import ALL, Bin, Quality
 from monitoring.app import sources
 from monitoring.app.states import empty, guarded
-from monitoring.app.theme import BLUE, GREY, legible, time_axis
+from monitoring.app.theme import legible, time_axis
 from monitoring.app.words import ago, clock, share, within
+from monitoring.colours import BLUE, GREY
 from wire.reports import MODEL, Report
 
 EVERY_S = 10.0

@@ -19,8 +19,9 @@ from monitoring.app.figures import sound_figure, strip, tiles
 from monitoring.app.served import Served
 from monitoring.app.settings import Environment, environment
 from monitoring.app.states import empty, guarded
-from monitoring.app.theme import BLUE, VERMILION, legible
+from monitoring.app.theme import legible
 from monitoring.app.words import clock
+from monitoring.colours import BLUE, VERMILION
 from wire.errors import InvalidObjectName, ObjectNotFound
 
 EXPLAIN_S = 30.0
