@@ -6,7 +6,6 @@ import dataclasses
 import json
 import os
 import shutil
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,12 +30,13 @@ from interest.simulator.viewers import simulate
 from interest.simulator.world import VideoLatents, latents_of, sample_videos
 from interest.training.bundle import train_bundle
 from interest.training.settings import TrainSettings
-from rapt import service, stack, traffic
+from rapt import service, stack
 from rapt.settings import Settings
 from rapt.traffic import Plan, Traffic
 from tests.inference.catalogue_feed.material import CAPTIONS, features_of
 from tests.inference.endpoint import DEADLINE_S, Endpoint
 from tests.ports import free_ports
+from tests.watching import watching
 from wire import models
 from wire.kafka import CONTENT, producer
 
@@ -142,19 +142,9 @@ def publish(endpoint: Endpoint, model: Model, *, serve: bool = True) -> None:
 def viewers(endpoint: Endpoint, model: Model, count: int = VIEWERS, rate: float = RATE) -> Iterator[Traffic]:
     """Inside, simulated viewers ask and act all the while."""
     audience = Audience(model.catalog, model.latents, count, seed=7)
-    sending = producer(endpoint.kafka, linger_ms=50)
-    ended, came = threading.Event(), Traffic()
     plan = Plan(endpoint.url, rate, 0, candidates=len(model.catalog), page=PAGE, timeout_s=30)
-    thread = threading.Thread(
-        target=lambda: traffic.run(audience, sending, plan, lambda now: came.__dict__.update(now.__dict__), ended)
-    )
-    thread.start()
-    try:
+    with watching(audience, endpoint.kafka, plan) as came:
         yield came
-    finally:
-        ended.set()
-        thread.join(60)
-        sending.close()
 
 
 def announce(endpoint: Endpoint, model: Model, video_id: str, like: str) -> None:

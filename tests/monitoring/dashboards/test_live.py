@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import signal
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -28,7 +27,7 @@ from interest.records import Video
 from interest.simulator.audience import Audience
 from monitoring.dashboards.build import BOARDS
 from monitoring.experiments.records import StoredRecords
-from rapt import cli, service, serving, stack, traffic
+from rapt import cli, service, serving, stack
 from rapt.settings import Settings
 from rapt.traffic import Plan, Traffic
 from tests.clips import real_clip
@@ -39,6 +38,7 @@ from tests.monitoring.alerts.test_rules import ALERTS
 from tests.monitoring.prometheus import Prometheus, needs_prometheus, prometheus
 from tests.monitoring.queries import KUBE_STATE_METRICS, KUBELET, asked, filled, names, operands
 from tests.ports import free_ports
+from tests.watching import watching
 from tests.wire import web as webs
 from wire import models
 from wire.kafka import EVENTS, VIDEOS, KafkaSettings, producer
@@ -141,22 +141,10 @@ def _live(
 def _viewers(settings: Settings) -> Iterator[Traffic]:
     """Simulated viewers who ask all the while."""
     latents, catalog, _, _ = small_world()
-    sending = producer(KafkaSettings.from_env(settings.stream_environment()), linger_ms=100)
-    ended, came = threading.Event(), Traffic()
     plan = Plan(settings.endpoint, RATE, 0, candidates=30, timeout_s=30)
-
-    def live() -> None:
-        audience = Audience(catalog, latents, VIEWERS, seed=1)
-        traffic.run(audience, sending, plan, lambda now: came.__dict__.update(now.__dict__), ended)
-
-    thread = threading.Thread(target=live)
-    thread.start()
-    try:
+    kafka = KafkaSettings.from_env(settings.stream_environment())
+    with watching(Audience(catalog, latents, VIEWERS, seed=1), kafka, plan) as came:
         yield came
-    finally:
-        ended.set()
-        thread.join(60)
-        sending.close()
 
 
 @contextmanager

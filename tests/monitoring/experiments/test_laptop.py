@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import threading
 import time
 from collections.abc import Iterator, Set
 from contextlib import contextmanager
@@ -21,12 +20,12 @@ from interest.training.bundle import train_bundle
 from interest.training.settings import TrainSettings
 from monitoring.experiments.records import StoredRecords, audits
 from monitoring.experiments.replay import replay
-from rapt import service, traffic
-from rapt.traffic import Plan, Traffic
+from rapt import service
+from rapt.traffic import Plan
 from tests.inference.endpoint import Endpoint, running, until
 from tests.interest.worlds import signal_features, small_world
+from tests.watching import Watched, watching
 from wire import models, observations
-from wire.kafka import producer
 from wire.objects import ObjectStore
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -63,35 +62,15 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory, bundles: tuple[Bundle, Bu
         yield found
 
 
-class Came(Traffic):
-    """What came of it, and who they were."""
-
-    users: frozenset[str]
-
-
 @contextmanager
-def viewers(endpoint: Endpoint) -> Iterator[Came]:
+def viewers(endpoint: Endpoint) -> Iterator[Watched]:
     """Simulated viewers, new ones each time, who ask all the while."""
     latents, catalog, _, _ = small_world()
     audience = Audience(catalog, latents, VIEWERS, seed=secrets.randbelow(10**6))
     audience.users = tuple(f"{secrets.token_hex(4)}-{user}" for user in audience.users)
-    sending = producer(endpoint.kafka, linger_ms=50)  # the embedded broker writes an object a batch
-    ended = threading.Event()
-    came = Came()
-    came.users = frozenset(audience.users)
-
-    def tell(now: Traffic) -> None:
-        came.__dict__.update(now.__dict__)
-
     plan = Plan(endpoint.url, RATE, 0, candidates=30, page=PAGE, timeout_s=30)
-    thread = threading.Thread(target=lambda: traffic.run(audience, sending, plan, tell, ended))
-    thread.start()
-    try:
+    with watching(audience, endpoint.kafka, plan) as came:
         yield came
-    finally:
-        ended.set()
-        thread.join(60)
-        sending.close()
 
 
 def begin(endpoint: Endpoint, candidate: str, **changes: object) -> str:
