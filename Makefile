@@ -13,6 +13,8 @@ LOCK_IMAGE = $(BIN)/uv pip compile --python-version 3.11 --generate-hashes --no-
 	-c constraints.txt --custom-compile-command "make lock"
 INSTALLED := $(VENV)/.installed
 ARGS ?=
+# Most tests wait for processes of theirs; those of one file run one after the other.
+AT_ONCE := -n auto --maxprocesses 4 --dist loadfile
 
 .PHONY: help install demo test test-slow test-cluster lint bench bench-serving bench-experiments bench-stream lock clean
 
@@ -26,7 +28,7 @@ demo: $(INSTALLED) ## train on real clips and a rendered world, serve the model,
 install: $(INSTALLED) ## make the environment for working on Rapt
 
 test: lint ## every check and test but those that take minutes
-	$(BIN)/python -m pytest -m "not slow and not cluster" $(ARGS)
+	$(BIN)/python -m pytest -m "not slow and not cluster" $(AT_ONCE) $(ARGS)
 
 test-slow: install ## the tests that take minutes or the whole machine
 	$(BIN)/python -m pytest -m "slow and not cluster" $(ARGS) || [ $$? -eq 5 ] # 5: there is none

@@ -1,5 +1,6 @@
 """Real services that tests share: one SeaweedFS a session, on loopback ports that were free."""
 
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,11 +14,14 @@ from rapt.service import Service, start, stop
 from tests.brokers import embedded_broker, kafka_broker  # noqa: F401 - fixtures
 from tests.ports import free_ports
 from tests.trained import (  # noqa: F401 - fixtures
+    bundle,
     containers_env,
     trained_in_containers,
     training_image,
 )
 from wire.objects import ObjectStore
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait leave the cores to other tests' processes
 
 
 def start_store(folder: Path, keys: Credentials) -> Service:

@@ -16,7 +16,6 @@ from rapt.cluster.create import Plan, wait_ready
 from rapt.cluster.programs import run
 from tests.cluster.deployed import Deployed
 from tests.cluster.watch import Watch, watching
-from tests.interest.conftest import bundle  # noqa: F401 - a fixture
 
 DEFAULTS = (create.CHART / "values.yaml",)
 """Named, since helm keeps the values of the release before where none are given."""
@@ -57,7 +56,7 @@ def deployed(plan: Plan) -> Iterator[Deployed]:
 
 
 @pytest.fixture(scope="session")
-def served(deployed: Deployed, bundle: Bundle) -> Deployed:  # noqa: F811
+def served(deployed: Deployed, bundle: Bundle) -> Deployed:
     """With a model, ready, and a gateway."""
     deployed.publish(bundle)
     wait_ready(deployed.cluster)

@@ -14,7 +14,6 @@ from interest.bundle import Bundle
 from rapt.cluster.programs import run
 from rapt.errors import ClusterFailed
 from tests.compose.composed import Composed
-from tests.interest.conftest import bundle  # noqa: F401 - a fixture
 from tests.ports import free_ports
 
 
@@ -39,7 +38,7 @@ def composed() -> Iterator[Composed]:
 
 
 @pytest.fixture(scope="session")
-def served(composed: Composed, bundle: Bundle) -> Composed:  # noqa: F811
+def served(composed: Composed, bundle: Bundle) -> Composed:
     """With a model that is served."""
     composed.publish(bundle)
     composed.until(composed.ready, "the model is served")

@@ -18,7 +18,6 @@ from interest.bundle import Bundle
 from interest.records import Event
 from rapt import service, stack, supervisor
 from tests.inference.endpoint import DEADLINE_S, Endpoint, running, until, watched
-from tests.interest.conftest import bundle  # noqa: F401 - a fixture
 from wire.errors import KafkaError
 from wire.kafka import EVENTS, Client, Record, producer
 
@@ -28,7 +27,7 @@ CALM_S = 1.0
 
 
 @pytest.fixture(scope="module")
-def supervised(tmp_path_factory: pytest.TempPathFactory, bundle: Bundle) -> Iterator[Endpoint]:  # noqa: F811
+def supervised(tmp_path_factory: pytest.TempPathFactory, bundle: Bundle) -> Iterator[Endpoint]:
     """The serving side under the laptop's supervisor, which starts again what is killed."""
     with running(tmp_path_factory.mktemp("supervised"), bundle) as endpoint:
         settings = endpoint.settings

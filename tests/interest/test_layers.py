@@ -16,7 +16,7 @@ from interest.layers import LayerMaps
 from interest.models.names import VideoBackbone
 from interest.models.video_encoder import PretrainedVideoEncoder, VideoEncoder
 from interest.training.bundle import load_modules, train_bundle
-from tests.interest.conftest import FEATURES, SETTINGS
+from tests.interest.small_model import FEATURES, SETTINGS
 from tests.interest.worlds import signal_features, small_world
 
 VIDEO, WINDOWS, FRAMES = 5, 2, 4

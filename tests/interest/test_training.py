@@ -26,7 +26,7 @@ from interest.training.bundle import load_modules, train_bundle
 from interest.training.collaborative import train_collaborative
 from interest.training.fusion import Content, logits
 from interest.training.settings import TrainSettings
-from tests.interest.conftest import SETTINGS
+from tests.interest.small_model import SETTINGS
 from tests.interest.worlds import signal_features, small_world
 
 PROGRAM = """
@@ -34,7 +34,7 @@ import sys
 from pathlib import Path
 from interest.bundle import seal
 from interest.training.bundle import train_bundle
-from tests.interest.conftest import FEATURES, SETTINGS
+from tests.interest.small_model import FEATURES, SETTINGS
 from tests.interest.worlds import signal_features, small_world
 latents, _, _, samples = small_world()
 def report(label, unit):

@@ -9,7 +9,6 @@ import pytest
 from components.report_drift.step import HTML, NOTHING
 from pipelines.known import PIPELINES
 from pipelines.local import Outcome, run
-from tests.interest.conftest import bundle  # noqa: F401 - a fixture
 from tests.monitoring.reports.conftest import Served, reports_env, served  # noqa: F401 - fixtures
 from wire import reports
 

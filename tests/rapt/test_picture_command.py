@@ -20,7 +20,6 @@ from interest.catalog import Catalog
 from interest.simulator.world import video_id
 from rapt import cli
 from tests.clips import real_clip
-from tests.interest.conftest import bundle  # noqa: F401 - a fixture
 from tests.interest.worlds import small_world
 from tests.monitoring.experiments.test_reconciler import SPEC, Stage, emptied
 from tests.observed import observe
@@ -33,7 +32,7 @@ BUCKET = "pictures"
 
 
 @pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory, bundle: Bundle, object_store_env: dict[str, str]) -> Bundle:  # noqa: F811
+def published(tmp_path_factory: pytest.TempPathFactory, bundle: Bundle, object_store_env: dict[str, str]) -> Bundle:
     """The model in a store of its own, with the log of its simulated world, a real clip, and what viewers did."""
     store = emptied(ObjectStore.from_env({**object_store_env, "RAPT_S3_BUCKET": BUCKET}))
     folder = tmp_path_factory.mktemp("published")

@@ -21,7 +21,6 @@ from typer.testing import CliRunner
 from rapt import cli
 from rapt.errors import InvalidOption
 from tests.inference.endpoint import until
-from tests.interest.conftest import bundle  # noqa: F401 - a fixture
 from tests.monitoring.reports.conftest import Served, reports_env, served  # noqa: F401 - fixtures
 from tests.ports import free_ports
 from wire.objects import ObjectStore

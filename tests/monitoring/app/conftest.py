@@ -17,7 +17,6 @@ from streamlit.testing.v1 import AppTest
 from interest.bundle import Bundle, open_bundle, seal
 from interest.catalog import VIDEOS, write_jsonl
 from tests.brokers import EmbeddedBroker
-from tests.interest.conftest import bundle  # noqa: F401 - a fixture
 from tests.interest.worlds import small_world
 from tests.monitoring.app.stage import HOSTILE
 from tests.rapt.endpoint import Endpoint, serving
@@ -53,7 +52,7 @@ def store(
 
 
 @pytest.fixture
-def published(store: ObjectStore, bundle: Bundle, tmp_path: Path) -> Bundle:  # noqa: F811
+def published(store: ObjectStore, bundle: Bundle, tmp_path: Path) -> Bundle:
     """The small model as the one that serves; its first video has a hostile caption and topic."""
     _, catalog, _, _ = small_world()
     first, *others = catalog.videos

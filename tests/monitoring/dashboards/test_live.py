@@ -32,7 +32,6 @@ from rapt.settings import Settings
 from rapt.traffic import Plan, Traffic
 from tests.clips import real_clip
 from tests.inference.endpoint import until
-from tests.interest.conftest import bundle  # noqa: F401 - a fixture
 from tests.interest.worlds import small_world
 from tests.monitoring.alerts.test_rules import ALERTS
 from tests.monitoring.prometheus import Prometheus, needs_prometheus, prometheus
@@ -72,7 +71,7 @@ class Day:
 
 
 @pytest.fixture(scope="module")
-def day(tmp_path_factory: pytest.TempPathFactory, bundle: Bundle) -> Iterator[Day]:  # noqa: F811
+def day(tmp_path_factory: pytest.TempPathFactory, bundle: Bundle) -> Iterator[Day]:
     folder = tmp_path_factory.mktemp("day")
     with ExitStack() as things:
         web = things.enter_context(webs.serving())
@@ -159,7 +158,7 @@ def _suspended(settings: Settings, name: str) -> Iterator[None]:
         os.kill(process.pid, signal.SIGCONT)
 
 
-def _twin(bundle: Bundle, folder: Path) -> Bundle:  # noqa: F811
+def _twin(bundle: Bundle, folder: Path) -> Bundle:
     """The same model under another digest."""
     shutil.copytree(bundle.folder, folder)
     about = {name: value for name, value in bundle.manifest.items() if name not in {"format", "files"}}

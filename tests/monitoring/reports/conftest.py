@@ -11,7 +11,6 @@ from msgspec.structs import replace
 from interest.bundle import Bundle
 from interest.catalog import Catalog
 from interest.simulator.world import VideoLatents
-from tests.interest.conftest import bundle  # noqa: F401 - a fixture
 from tests.interest.worlds import small_world
 from tests.observed import observe
 from wire import models
@@ -23,7 +22,7 @@ TOPICS = ("cats", "<script>alert(1)</script>", "cooking")
 class Served:
     """A store with a model that serves, and what viewers did."""
 
-    def __init__(self, environment: dict[str, str], bundle: Bundle, folder: Path) -> None:  # noqa: F811
+    def __init__(self, environment: dict[str, str], bundle: Bundle, folder: Path) -> None:
         self.environment, self.bundle = environment, bundle
         self.store = ObjectStore.from_env(environment)
         self.latents: VideoLatents
@@ -52,5 +51,5 @@ def reports_env(object_store_env: dict[str, str], tmp_path: Path, monkeypatch: p
 
 
 @pytest.fixture
-def served(reports_env: dict[str, str], bundle: Bundle, tmp_path: Path) -> Iterator[Served]:  # noqa: F811
+def served(reports_env: dict[str, str], bundle: Bundle, tmp_path: Path) -> Iterator[Served]:
     yield Served(reports_env, bundle, tmp_path / "dataset")

@@ -1,6 +1,8 @@
-from pathlib import Path
+"""A small model trained for real on `small_world`."""
 
-import pytest
+from __future__ import annotations
+
+from pathlib import Path
 
 from interest.bundle import Bundle, open_bundle, seal
 from interest.training.bundle import train_bundle
@@ -14,10 +16,8 @@ DATA = {"data": {"dataset": "5" * 64}}
 """Where its catalogue would lie."""
 
 
-@pytest.fixture(scope="session")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """A small model trained for real on `small_world`."""
+def train(folder: Path) -> Bundle:
+    """The model, in a folder that is not there yet."""
     latents, _, _, samples = small_world()
-    folder: Path = tmp_path_factory.mktemp("model") / "bundle"
     about = train_bundle(samples, signal_features(latents), SETTINGS, folder)
     return open_bundle(folder, seal(folder, about | FEATURES | DATA))
