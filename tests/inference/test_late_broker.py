@@ -28,6 +28,7 @@ def settings(tmp_path: Path) -> Iterator[Settings]:
         service.stop(name, made.run_folder, grace_s=1.0)
 
 
+@pytest.mark.slow
 def test_it_waits_for_the_broker_and_answers_nothing_that_it_cannot_log(settings: Settings) -> None:
     services = {one.name: one for one in stack.services(settings)}
 

@@ -52,6 +52,7 @@ def listening(processes: list[psutil.Process]) -> set[tuple[str, int]]:
     }
 
 
+@pytest.mark.slow
 def test_up_status_down_as_a_user_sees_them(variables: dict[str, str], settings: Settings) -> None:
     assert rapt(variables, "status").returncode == 3
     first = rapt(variables, "up")

@@ -85,6 +85,7 @@ def rows(store: ObjectStore) -> list[dict[str, object]]:
     return rows_of(tables)
 
 
+@pytest.mark.slow
 def test_every_prefix_of_the_writes_of_every_commit_leads_to_the_same_rows(store: ObjectStore) -> None:
     made = streams()
     asked = [(one.ts_ms, exposure(f"r{n:02}")) for n, one in enumerate(made.records[EXPOSURES])]
