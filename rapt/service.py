@@ -4,6 +4,7 @@ A pid file holds the process's id and its start time, so that an id which the sy
 process since then is never taken for ours and never signalled.
 """
 
+import contextlib
 import json
 import math
 import os
@@ -111,14 +112,11 @@ def stop(name: str, run_folder: Path, grace_s: float) -> bool:
     """End the service: SIGTERM, then SIGKILL after `grace_s`; False when it does not run."""
     process = find(name, run_folder)
     if process is not None:
-        try:
+        with contextlib.suppress(psutil.NoSuchProcess):
             process.send_signal(signal.SIGTERM)
-            process.wait(grace_s)
-        except psutil.TimeoutExpired:
-            process.kill()
-            process.wait()
-        except psutil.NoSuchProcess:
-            pass
+            if not _ends(process, grace_s):
+                process.kill()
+                _ends(process, math.inf)
     pid_file(name, run_folder).unlink(missing_ok=True)
     return process is not None
 
@@ -229,6 +227,18 @@ def _spawn(service: Service, run_folder: Path) -> psutil.Process:
     part.write_text(json.dumps({"pid": pid, "started_at_s": process.create_time()}))
     part.replace(noted)
     return process
+
+
+def _ends(process: psutil.Process, within_s: float) -> bool:
+    """Wait for its end, which is not when its parent learns of it: in a container nobody may ever ask."""
+    give_up_at = time.monotonic() + within_s
+    while _alive(process):
+        if time.monotonic() > give_up_at:
+            return False
+        time.sleep(POLL_S)
+    with contextlib.suppress(psutil.TimeoutExpired):
+        process.wait(0)  # a child of ours is no zombie then
+    return True
 
 
 def _alive(process: psutil.Process) -> bool:

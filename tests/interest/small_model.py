@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from interest.bundle import Bundle, open_bundle, seal
 from interest.training.bundle import train_bundle
@@ -16,8 +17,8 @@ DATA = {"data": {"dataset": "5" * 64}}
 """Where its catalogue would lie."""
 
 
-def train(folder: Path) -> Bundle:
-    """The model, in a folder that is not there yet."""
+def train(folder: Path, **options: Any) -> Bundle:
+    """The model, in a folder that is not there yet; `options` are `train_bundle`'s."""
     latents, _, _, samples = small_world()
-    about = train_bundle(samples, signal_features(latents), SETTINGS, folder)
+    about = train_bundle(samples, signal_features(latents), SETTINGS, folder, **options)
     return open_bundle(folder, seal(folder, about | FEATURES | DATA))

@@ -32,18 +32,13 @@ from tests.interest.worlds import signal_features, small_world
 PROGRAM = """
 import sys
 from pathlib import Path
-from interest.bundle import seal
-from interest.training.bundle import train_bundle
-from tests.interest.small_model import FEATURES, SETTINGS
-from tests.interest.worlds import signal_features, small_world
-latents, _, _, samples = small_world()
+from tests.interest.small_model import train
 def report(label, unit):
     def tell(done, total):
         print(label, done, total, flush=True)
     return tell
 folder, checkpoints = Path(sys.argv[1]), Path(sys.argv[2])
-about = train_bundle(samples, signal_features(latents), SETTINGS, folder, checkpoints=checkpoints, report=report)
-print("digest", seal(folder, about | FEATURES), flush=True)
+print("digest", train(folder, checkpoints=checkpoints, report=report).digest, flush=True)
 """
 
 

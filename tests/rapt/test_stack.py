@@ -88,7 +88,7 @@ def test_up_status_down_as_a_user_sees_them(variables: dict[str, str], settings:
         "transformer", "catalogue-feed", "explainer", "predictor", "feeder", "broker",
         "object-store",
     ]  # fmt: skip
-    assert not any(process.is_running() for process in processes)
+    assert not psutil.wait_procs(processes, timeout=60)[1]
     assert not settings.state_folder.exists()
     assert rapt(variables, "status").returncode == 3
     assert rapt(variables, "down", "--json").stdout.split() == ["{", '"ended":', "[]", "}"]

@@ -173,7 +173,7 @@ def test_records_that_cannot_be_used_go_to_the_dead_letters_with_the_reason(
     assert reasons[None] == b"no value"
     for part, value in bad.items():
         assert part in reasons[value], reasons[value]
-    assert feeder.status()["dead_letters"] >= len(bad) + 1
+    until(lambda: feeder.status()["dead_letters"] >= len(bad) + 1, "they are counted")
 
 
 def test_a_second_feeder_in_the_folder_is_refused(feeder: FeederProcess, tmp_path: Path) -> None:
