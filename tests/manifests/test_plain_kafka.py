@@ -99,6 +99,7 @@ def test_users_see_only_what_they_use(kafka: PlainKafka) -> None:
         "catalogue-feed": ["content", "videos", "videos.dead"],
         "labels": ["content", "events", "exposures"],
         "experiments": ["arms"],
+        "dashboard": ["arms", "content", "events"],
         "gateway": ["events", "videos"],
     }
     partitions = {topic.name: topic.partitions for topic in ALL}
