@@ -12,7 +12,7 @@ from rapt.cluster.create import wait_ready
 from rapt.errors import ClusterFailed
 from tests.cluster.deployed import Deployed
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500)]
 USERS = ["saved-0", "saved-1", "saved-2"]
 
 

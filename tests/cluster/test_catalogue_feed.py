@@ -11,7 +11,7 @@ import pytest
 from rapt.cluster.models import object_store
 from tests.cluster.deployed import Deployed
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500)]
 
 SEND = """
 import sys

@@ -15,7 +15,7 @@ from rapt.cluster.programs import run
 from rapt.errors import ClusterFailed
 from tests.cluster.deployed import Deployed
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500)]
 LIMIT_MB = 600
 
 

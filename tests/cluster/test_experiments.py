@@ -37,7 +37,7 @@ from tests.monitoring.queries import KUBE_STATE_METRICS, asked, filled, names
 from wire import reports
 from wire.models import promote, publish_bundle
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500)]
 QUICK = "labels: {windowSeconds: 3, slackSeconds: 1}\n" + WATCHED
 DECIDED_S, RATE = 420.0, 25
 GONE = {

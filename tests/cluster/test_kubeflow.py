@@ -18,7 +18,7 @@ from rapt.cluster.secrets import copy_store_keys
 from rapt.errors import ClusterFailed
 from tests.cluster.deployed import Deployed
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500)]
 OURS = {"pipelines.kubeflow.org/v2_component": "true"}
 
 

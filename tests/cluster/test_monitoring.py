@@ -14,7 +14,7 @@ from rapt.cluster.create import forwarded, have_chart
 from rapt.errors import ClusterFailed
 from tests.cluster.deployed import Deployed
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500)]
 
 PAGES = {"dashboard": "/_stcore/health", "reports": "/", "evidently": "/api/projects"}
 

@@ -15,7 +15,7 @@ from rapt.cluster.create import IMAGES, have_chart
 from rapt.cluster.programs import Kubectl
 from tests.cluster.deployed import Deployed
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500)]
 
 PORTS = {
     "transformer": (8080, 8081, 8086),

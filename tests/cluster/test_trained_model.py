@@ -15,7 +15,7 @@ from tests.cluster.deployed import Deployed
 from tests.containers.steps import Run
 from wire.objects import ObjectStore
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500)]
 
 
 def test_the_model_that_containers_made_is_served_to_traffic(

@@ -17,7 +17,7 @@ from rapt.cluster.programs import run
 from rapt.cluster.status import status
 from tests.cluster.deployed import Deployed
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500)]
 VIEWERS, EVENTS = 20, 60
 PREVIOUS = CHART.parents[1] / "tests" / "charts" / "previous"
 
