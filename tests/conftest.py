@@ -46,15 +46,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With `--dist loadgroup` tests of a file run one after the other, as do all on the cluster, since there is one."""
-    for item in items:
-        file = item.path.relative_to(item.config.rootpath)
-        group = "cluster" if file.is_relative_to("tests/cluster") else str(file)
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(scope="session", autouse=True)
 def interruptible() -> None:
     """Programs that tests start hear SIGINT, also when the tests run in the background of a shell."""
