@@ -43,6 +43,7 @@ DECIDED_S, RATE = 420.0, 25
 GONE = {
     "ConnectError",
     "ConnectTimeout",
+    "PoolTimeout",
     "ReadError",
     "ReadTimeout",
     "RemoteProtocolError",
