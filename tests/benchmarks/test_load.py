@@ -98,8 +98,9 @@ def test_a_closed_loop_keeps_its_connections_busy_and_waits_for_the_last_answers
     assert len(http.bodies) == len(tally.latencies_s) == 3 and not tally.errors
     assert took_s >= STALL_S
     with server() as (http, address):
-        tally = closed_loop(address, [post(b"stall")], connections=3, seconds=STALL_S * 1.5)
-    assert len(http.bodies) == len(tally.latencies_s) and len(http.bodies) in (3, 4, 5, 6)
+        tally = closed_loop(address, [post(b"stall")], connections=3, seconds=STALL_S * 3.5)
+    # Four rounds, or fewer where the machine held some up; at least the one that follows the first.
+    assert 6 <= len(http.bodies) == len(tally.latencies_s) <= 12
 
 
 def test_other_statuses_and_closed_connections_are_errors() -> None:

@@ -3,17 +3,15 @@
 import json
 import threading
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from interest.bundle import MANIFEST, Bundle, open_bundle, seal
+from interest.bundle import MANIFEST, Bundle
 from interest.records import Content
-from interest.training.bundle import train_bundle
 from interest.training.settings import TrainSettings
 from tests.inference.endpoint import Endpoint, until
-from tests.interest.worlds import signal_features, small_world
+from tests.interest.small_model import train
 from wire import models
 from wire.kafka import CONTENT, Client, producer
 
@@ -23,10 +21,8 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def other(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """Another model of the same world."""
-    latents, _, _, samples = small_world()
-    folder: Path = tmp_path_factory.mktemp("other") / "bundle"
     settings = TrainSettings(seed=9, threads=1, content_epochs=1, epochs=1, content_batch=16, batch=16)
-    return open_bundle(folder, seal(folder, train_bundle(samples, signal_features(latents), settings, folder)))
+    return train(tmp_path_factory.mktemp("other") / "bundle", settings)
 
 
 def test_no_request_fails_while_models_change_under_load(endpoint: Endpoint, other: Bundle) -> None:

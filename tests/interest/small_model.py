@@ -17,8 +17,8 @@ DATA = {"data": {"dataset": "5" * 64}}
 """Where its catalogue would lie."""
 
 
-def train(folder: Path, **options: Any) -> Bundle:
+def train(folder: Path, settings: TrainSettings = SETTINGS, **options: Any) -> Bundle:
     """The model, in a folder that is not there yet; `options` are `train_bundle`'s."""
     latents, _, _, samples = small_world()
-    about = train_bundle(samples, signal_features(latents), SETTINGS, folder, **options)
+    about = train_bundle(samples, signal_features(latents), settings, folder, **options)
     return open_bundle(folder, seal(folder, about | FEATURES | DATA))

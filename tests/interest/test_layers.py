@@ -10,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from interest.bundle import Bundle, open_bundle, seal, weights
+from interest.bundle import Bundle, open_bundle, weights
 from interest.explain import ActivationMaps
 from interest.layers import LayerMaps
 from interest.models.names import VideoBackbone
 from interest.models.video_encoder import PretrainedVideoEncoder, VideoEncoder
-from interest.training.bundle import load_modules, train_bundle
-from tests.interest.small_model import FEATURES, SETTINGS
+from interest.training.bundle import load_modules
+from tests.interest.small_model import SETTINGS, train
 from tests.interest.worlds import signal_features, small_world
 
 VIDEO, WINDOWS, FRAMES = 5, 2, 4
@@ -25,11 +25,8 @@ VIDEO, WINDOWS, FRAMES = 5, 2, 4
 @pytest.fixture(scope="module")
 def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """A model whose frames go through EfficientNet."""
-    latents, _, _, samples = small_world()
-    folder = tmp_path_factory.mktemp("pretrained") / "bundle"
     settings = replace(SETTINGS, backbone=VideoBackbone.EFFICIENTNET, content_epochs=1, epochs=1)
-    about = train_bundle(samples, signal_features(latents), settings, folder)
-    return open_bundle(folder, seal(folder, about | FEATURES))
+    return train(tmp_path_factory.mktemp("pretrained") / "bundle", settings)
 
 
 def frames() -> NDArray[np.uint8]:

@@ -199,14 +199,9 @@ def test_one_that_fails_is_rolled_back_at_once_on_requests_whose_labels_are_not_
 
 @pytest.mark.slow
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize(("lift", "step"), [(0.35, 1), (-0.35, 3)], ids=["better", "worse"])
-def test_killed_at_any_call_it_decides_what_it_would_have_decided(
-    store: ObjectStore, lift: float, step: int, after: bool
-) -> None:
-    """Every call that leaves the reconciler, one run each: the same decision at the same look, the same end.
-
-    Of a rollback, which goes the same way up to its end, every third.
-    """
+@pytest.mark.parametrize("lift", [0.35, -0.35], ids=["better", "worse"])
+def test_killed_at_any_call_it_decides_what_it_would_have_decided(store: ObjectStore, lift: float, after: bool) -> None:
+    """Every call that leaves the reconciler, one run each: the same decision at the same look, the same end."""
 
     def told(killed_at: int | None) -> tuple[Stage, Status]:
         stage = Stage(emptied(store), killed_at=killed_at, after=after)
@@ -216,7 +211,7 @@ def test_killed_at_any_call_it_decides_what_it_would_have_decided(
 
     whole, wanted = told(None)
     assert whole.kills == 0
-    for number in range(1, whole.calls[0] + 1, step):
+    for number in range(1, whole.calls[0] + 1):
         stage, status = told(number)
         assert stage.kills == 1
         assert (status.phase, status.reason, status.decided_ms) == (wanted.phase, wanted.reason, wanted.decided_ms)
