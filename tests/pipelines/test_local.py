@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -292,8 +293,9 @@ def rendered(folder: Path, count: int) -> Callable[[], bool]:
 
 def kill_step() -> None:
     for process in psutil.Process().children(recursive=True):
-        if "kfp.dsl.executor_main" in process.cmdline() and "python" in process.name():
-            os.kill(process.pid, signal.SIGKILL)
+        with suppress(psutil.NoSuchProcess):  # one that has ended meanwhile, of which there is no command line
+            if "kfp.dsl.executor_main" in process.cmdline() and "python" in process.name():
+                process.kill()
 
 
 def wait_for(condition: Callable[[], bool], deadline_s: float = 60) -> None:
