@@ -96,9 +96,9 @@ class _Crowd:
         self.world, self.rng = world, rng
         self.known = 0
         most = world.rate * world.minutes + world.rate
-        self.place, self.chance = rng.random(most), rng.beta(3.0, 5.0, most)
-        self.baseline = np.clip(self.chance + rng.normal(0, 0.1, most), 0, 1)
-        self.lost = rng.random(most) < world.lost
+        # Filled as viewers come, since most experiments end early.
+        self.place, self.chance, self.baseline = np.empty(most), np.empty(most), np.empty(most)
+        self.lost = np.empty(most, bool)
 
     def minute(self, share: float) -> tuple[ViewerWindow, np.ndarray]:
         """Who comes in a minute and what they do; the mask of the new ones among them."""
@@ -108,6 +108,7 @@ class _Crowd:
             old = np.unique(again)
         first = self.known
         self.known += self.world.rate - len(old)
+        self._come(slice(first, self.known))
         who = np.concatenate([old, np.arange(first, self.known)])
         candidate = self.place[who] < share
         there = ~(candidate & self.lost[who])
@@ -119,6 +120,12 @@ class _Crowd:
             baseline=self.baseline[who], outcomes=engaged[:, None],
         )  # fmt: skip
         return window, who >= first
+
+    def _come(self, new: slice) -> None:
+        rng, many = self.rng, new.stop - new.start
+        self.place[new], self.chance[new] = rng.random(many), rng.beta(3.0, 5.0, many)
+        self.baseline[new] = np.clip(self.chance[new] + rng.normal(0, 0.1, many), 0, 1)
+        self.lost[new] = rng.random(many) < self.world.lost
 
 
 class _Rules:

@@ -44,6 +44,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="kind",
         help="where the tests on a cluster run: a kind cluster that they make and remove, or kubectl's current context",
     )
+    parser.addoption(
+        "--no-cleanup",
+        action="store_true",
+        help="leave what the tests installed on the current context: it goes with its cluster",
+    )
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -48,11 +48,12 @@ def plan(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) 
 
 
 @pytest.fixture(scope="session")
-def deployed(plan: Plan) -> Iterator[Deployed]:
+def deployed(plan: Plan, pytestconfig: pytest.Config) -> Iterator[Deployed]:
     """Rapt as `rapt cluster create` installs it."""
     create.create(plan, lambda line: print(line, file=sys.stderr))
     yield Deployed(plan)
-    create.delete(plan)
+    if not pytestconfig.getoption("--no-cleanup"):
+        create.delete(plan)
 
 
 @pytest.fixture(scope="session")
