@@ -19,7 +19,7 @@ from monitoring.experiments.curve import Point
 from monitoring.experiments.records import Audit
 
 EVERY_S = 3.0
-BUDGET_S = 0.8
+BUDGET_S = 0.4
 CHOSEN = "experiment"
 
 

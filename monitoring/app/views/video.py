@@ -10,11 +10,12 @@ import pandas as pd
 import streamlit as st
 
 from inference.transformer.messages import Explained, ExplainedVideo
+from interest.features.audio import AudioSettings
 from interest.models.names import TERMS
 from interest.records import Video
 from monitoring.app import sources
 from monitoring.app.choices import pick_video, pick_viewer
-from monitoring.app.clips import MOST_PLAYED_BYTES, Clip
+from monitoring.app.clips import KEPT, MOST_PLAYED_BYTES, Clip
 from monitoring.app.figures import sound_figure, strip, tiles
 from monitoring.app.served import Served
 from monitoring.app.settings import Environment, environment
@@ -165,12 +166,19 @@ def _seen_and_heard(served: Served, video: Video) -> None:
             st.text(clip.no_sound)
         else:
             st.image(
-                sound_figure(clip.sound, served.clips.audio), width="stretch",
+                _sound(served.digest, video.uri, clip, served.clips.audio), width="stretch",
                 alt="Spectrogram and MFCC of each window of the sound",
             )  # fmt: skip
             st.caption("Above: the spectrogram in dB. Below: the MFCC that the audio encoder is given.")
         if clip.frames is not None:
             _maps(served, video, clip)
+
+
+@st.cache_data(max_entries=KEPT, show_spinner=False)
+def _sound(digest: str, uri: str, _clip: Clip, _audio: AudioSettings) -> bytes:  # noqa: ARG001
+    """Drawing it takes longer than all else of the page."""
+    assert _clip.sound is not None  # noqa: S101 - the caller looked
+    return sound_figure(_clip.sound, _audio)
 
 
 def _frames(clip: Clip) -> None:
