@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Literal, NotRequired, TypedDict
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 FOLDER = Path("build") / "bench"
 
@@ -48,8 +48,9 @@ def record(bench: str, rows: Iterable[Row], folder: Path = FOLDER) -> Path:
     return path
 
 
-def _table(bench: str, rows: Iterable[Row]) -> Table:
-    table = Table("figure", "value", "interval", "better", "beside", "its value", "ratio", title=f"bench {bench}")
+def _table(bench: str, rows: Collection[Row]) -> Table:
+    name = Column("figure", no_wrap=True, min_width=max(len(row["name"]) for row in rows))
+    table = Table(name, "value", "interval", "better", "beside", "its value", "ratio", title=f"bench {bench}")
     for row in rows:
         low_high = row.get("interval")
         table.add_row(

@@ -39,6 +39,7 @@ def retraining(
             bias_margin=bias_margin,
             loss_margin=loss_margin,
             days=days,
+            experiment=experiment,
             run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
         ),
         LEARN,

@@ -18,6 +18,7 @@ def collect_observations(
     bias_margin: float = 0.1,
     loss_margin: float = 0.02,
     days: float = 14.0,
+    experiment: str = "",
     run_id: str = "",
 ) -> str:
     """Tell whether a retraining is due, and bring what to learn from."""
@@ -36,6 +37,7 @@ def collect_observations(
             "bias_margin": bias_margin,
             "loss_margin": loss_margin,
             "days": days,
+            "experiment": experiment,
             "run_id": run_id,
         },
         fresh=True,

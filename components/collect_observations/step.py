@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from components.propose.step import trial_of
 from components.runtime import cache_home
 from interest.bundle import Bundle
 from interest.catalog import Catalog
@@ -36,6 +37,7 @@ EVENTS = "events.parquet"
 MOST = 2_000_000
 """Impressions that are looked at: the newest."""
 DAYS_MOST = 3650
+NOBODY = "0" * 64
 DRIFT_COLUMNS = ("score", "engaged", "watch_ms", "skipped")
 DRIFT_LEAST, DRIFT_MOST = 2000, 50_000
 """Impressions of either side."""
@@ -55,6 +57,7 @@ def run(
     bias_margin: float = BIAS_MARGIN,
     loss_margin: float = LOSS_MARGIN,
     days: float = 14.0,
+    experiment: str = "",
     run_id: str = "",
 ) -> dict[str, Any]:
     """Write the three folders, empty ones when it is not due; returns "retrain" or "rest", and in words why.
@@ -62,12 +65,14 @@ def run(
     A retraining that was begun by the run `run_id` is due when the step is started again, whatever is seen then.
 
     `trigger` is "auto" (when `interest.retraining` says so) or "now". What is learned from is what all viewers did
-    since a change, or in the last `days`. Raises InvalidSetting, ObjectNotFound when nothing is served.
+    since a change, or in the last `days`. `experiment` is what `propose` will be given. Raises InvalidSetting,
+    InvalidExperiment, ObjectNotFound when nothing is served.
     """
     if trigger not in (AUTO, NOW):
         raise InvalidSetting(f"trigger={trigger!r} is neither {AUTO!r} nor {NOW!r}")
     if not 0 < days <= DAYS_MOST:
         raise InvalidSetting(f"days={days} is not within (0, {DAYS_MOST}]")
+    trial_of(NOBODY, experiment)  # now, not when a model has been trained for it
     policy = Policy(
         least=least, cool_down_s=cool_down_s, oldest_s=oldest_s, bias_margin=bias_margin, loss_margin=loss_margin
     )

@@ -12,7 +12,7 @@ import yaml
 from components.publish.step import final
 from interest.bundle import open_bundle
 from interest.errors import InvalidExperiment
-from interest.experiments.spec import API_VERSION, KIND, parse
+from interest.experiments.spec import API_VERSION, KIND, Experiment, parse
 from wire.models import publish_bundle
 from wire.objects import ObjectStore
 from wire.proposals import propose
@@ -25,14 +25,7 @@ def run(model: Path, report: Path, dataset: Path, bundle: Path, *, experiment: s
     digest and the experiment's name, `retrained-<digest>`. Raises InvalidExperiment.
     """
     digest = final(model, report, bundle)
-    asked = parse(
-        {
-            "apiVersion": API_VERSION,
-            "kind": KIND,
-            "metadata": {"name": f"retrained-{digest[:12]}"},
-            "spec": {**_spec(experiment), "candidate": digest},
-        }
-    )
+    asked = trial_of(digest, experiment)
     store = ObjectStore.from_env()
     open_bundle(bundle, digest)
     publish_bundle(store, bundle, digest, dataset, published_at_ms=time.time_ns() // 1_000_000, serve=False)
@@ -40,8 +33,11 @@ def run(model: Path, report: Path, dataset: Path, bundle: Path, *, experiment: s
     return {"digest": digest, "experiment": asked.name}
 
 
-def _spec(text: str) -> dict[str, Any]:
+def trial_of(digest: str, spec: str) -> Experiment:
+    """The experiment of a candidate; `spec` as YAML, but for the candidate. Raises InvalidExperiment."""
     try:
-        return msgspec.convert(yaml.safe_load(text) or {}, dict[str, Any])
+        given = msgspec.convert(yaml.safe_load(spec) or {}, dict[str, Any])
     except (yaml.YAMLError, msgspec.ValidationError) as error:
-        raise InvalidExperiment(f"experiment={text!r} is no YAML of an experiment's spec: {error}") from error
+        raise InvalidExperiment(f"experiment={spec!r} is no YAML of an experiment's spec: {error}") from error
+    about = {"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": f"retrained-{digest[:12]}"}}
+    return parse({**about, "spec": {**given, "candidate": digest}})

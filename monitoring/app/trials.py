@@ -32,9 +32,9 @@ def trials(store: ObjectStore) -> list[Trial]:
     return sorted(found, key=lambda one: (-(one.status.started_ms or one.status.created_ms), one.name))
 
 
-def decisions(store: ObjectStore, name: str) -> list[Audit]:
-    """All decisions on an experiment, in order; raises ObjectStoreError."""
-    return list(audits(store, name))
+def decisions(store: ObjectStore, trial: Trial) -> list[Audit]:
+    """All decisions on it, not on an earlier one of its name, in order; raises ObjectStoreError."""
+    return [one for one in audits(store, trial.name) if one.after.created_ms == trial.status.created_ms]
 
 
 def _trial(store: ObjectStore, name: str, recorded: bool, last_audit: str | None) -> Trial | None:

@@ -14,7 +14,7 @@ from interest.bundle import REQUIRED, seal
 from interest.catalog import VIDEOS, write_jsonl
 from interest.datasets import observed
 from interest.datasets.events import read_events
-from interest.errors import InvalidSetting
+from interest.errors import InvalidExperiment, InvalidSetting
 from tests.interest.datasets.test_observed import row, table
 from tests.rapt.published import world
 from wire.models import publish_bundle
@@ -43,6 +43,12 @@ def test_videos_that_the_model_does_not_know_are_left_out_and_the_others_count_a
 def test_a_parameter_that_makes_no_sense_is_named(wrong: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(InvalidSetting, match=next(iter(wrong))):
         run(tmp_path / "catalog", tmp_path / "events", tmp_path / "serving", **wrong)
+
+
+@pytest.mark.parametrize("wrong", ["share: [0.5, 0.2]", "no: mapping: here", "shares: [0.5]"])
+def test_an_experiment_that_cannot_be_run_is_told_before_anything_is_trained(wrong: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidExperiment):
+        run(tmp_path / "catalog", tmp_path / "events", tmp_path / "serving", experiment=wrong)
 
 
 @pytest.fixture

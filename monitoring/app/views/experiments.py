@@ -42,7 +42,7 @@ def _all() -> None:
         chosen = st.session_state.get(CHOSEN)
         name = st.selectbox("Experiment", names, index=names.index(chosen) if chosen in found else 0)
         st.session_state[CHOSEN] = name
-        _one(found[name], decisions(sources.store(), name))
+        _one(found[name], decisions(sources.store(), found[name]))
         if len(found) > 1:
             st.subheader("All experiments")
             st.dataframe([_row(one) for one in found.values()], hide_index=True)

@@ -76,8 +76,9 @@ def test_the_curve_ends_where_the_statistics_are_and_each_commit_is_read_once(st
     assert curve.points == before
 
 
-def test_a_running_experiment_is_shown_whole(store: ObjectStore, page: Page) -> None:
+def test_a_running_experiment_is_shown_whole_and_alone(store: ObjectStore, page: Page) -> None:
     begin_ms = time.time_ns() // 1_000_000 - 100_000
+    begin(store, "new", begin_ms - 3_600_000)  # an earlier one of its name
     status = begin(store, "new", begin_ms)
     written(store, "new", begin_ms)
     keep(store, "new", replace(status, reason=HOSTILE, viewers={"stable": 300, "candidate": 300}))
