@@ -23,6 +23,7 @@ from inference.server.front import BUCKETS
 from inference.server.later import Count, Spread
 from inference.server.model import ServedModel
 from inference.state import StateReader, ViewerState, open_reader
+from inference.state.viewer_state import UNKNOWN
 from inference.transformer import messages
 from inference.transformer.arms import Answered, Trials
 from inference.transformer.backend import Backend, Limits
@@ -213,10 +214,9 @@ class Transformer(ServedModel):
     ) -> tuple[Ask, ViewerState]:
         """The viewer's state and what to ask a predictor; raises Unavailable."""
         self._fresh = self.state.freshness()
-        if self._fresh.age_ms > self.settings.oldest_state_ms:
-            raise Unavailable(
-                f"viewers' states are {self._fresh.age_ms} ms behind the stream, over {self.settings.oldest_state_ms}"
-            )
+        if (age_ms := self._fresh.age_ms) > self.settings.oldest_state_ms:
+            late = f"{age_ms} ms behind the stream, over {self.settings.oldest_state_ms}"
+            raise Unavailable(f"viewers' states are {'not there: no feeder runs' if age_ms == UNKNOWN else late}")
         viewer = self.state.read(user_id)
         history, now_ms = viewer.rows, context.now_ms
         if now_ms is None:

@@ -47,3 +47,5 @@ def test_it_waits_for_the_broker_and_answers_nothing_that_it_cannot_log(settings
     for name in ("object-store", "broker"):
         service.start(services[name], settings.run_folder, DEADLINE_S)
     until(lambda: "viewers' states" in ready(), "the brokers are no longer what it waits for")
+    answer = httpx.post(f"{settings.endpoint}/v1/models/interest:predict", content=BODY, timeout=30)
+    assert (answer.status_code, answer.json()) == (503, {"error": "viewers' states are not there: no feeder runs"})
