@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -30,8 +31,14 @@ from wire.objects import ObjectStore
 from wire.reports import TABLES, Report, Span
 
 STORED, TO = "s3://", ".."
+CSV = (".csv", ".csv.gz")
+EMPTY_IS_NULL = pyarrow.csv.ConvertOptions(strings_can_be_null=True, quoted_strings_can_be_null=False)
+"""As in Parquet; a text that is empty is quoted."""
 AGO = re.compile(r"^\d+(\.\d+)?(s|m|h|d)$")
-SOURCES = "a CSV or Parquet file, a folder of Parquet files, s3://BUCKET/KEY, or observations as FROM..TO (as 24h..1h)"
+SOURCES = (
+    "a CSV (.csv, .csv.gz) or Parquet file, a folder of Parquet files, s3://BUCKET/KEY, or observations as FROM..TO"
+    " (as 24h..1h)"
+)
 
 
 @dataclass(frozen=True)
@@ -55,8 +62,10 @@ class Asked:
     least: float = LEAST_DISTANCE
 
 
-def compare(reference: str, current: str, asked: Asked, store: ObjectStore) -> tuple[Report, dict[str, bytes]]:
-    """A report of two named tables, and Evidently's files of it; nothing is kept.
+def compare(
+    reference: str, current: str, asked: Asked, store: ObjectStore, *, pictures: bool
+) -> tuple[Report, dict[str, bytes]]:
+    """A report of two named tables, and with `pictures` Evidently's files of it; nothing is kept.
 
     Raises InvalidOption, InvalidRecord and InvalidSetting for what cannot be compared, ObjectNotFound.
     """
@@ -78,6 +87,8 @@ def compare(reference: str, current: str, asked: Asked, store: ObjectStore) -> t
             columns=columns, slices=asked.slices, outcomes=asked.outcomes,
         ),
     )  # fmt: skip
+    if not pictures:
+        return report, {}
     from monitoring.reports import evidently
 
     both = [name for name in columns if name in before.table.column_names and name in after.table.column_names]
@@ -86,7 +97,7 @@ def compare(reference: str, current: str, asked: Asked, store: ObjectStore) -> t
 
 def _named(option: str, source: str, store: ObjectStore, looker: Looker, now_ms: int) -> Named:
     """The table that `source` names; raises InvalidOption, ObjectNotFound."""
-    if TO in source and not source.startswith(STORED) and not Path(source).exists():
+    if TO in source and "/" not in source and not Path(source).exists():
         return _of_observations(option, source, looker, now_ms)
     with _file(source, store) as path:
         table = _read(option, source, path)
@@ -132,10 +143,14 @@ def _read(option: str, source: str, path: Path) -> pa.Table:
         raise InvalidOption(f"{option} {source!r}: there is no such file; give {SOURCES}")
     try:
         if path.is_dir():
-            return pyarrow.dataset.dataset(path, format="parquet").to_table()
-        if path.suffix == ".csv":
-            return pyarrow.csv.read_csv(path)
-        return pq.read_table(path)
+            table = pyarrow.dataset.dataset(path, format="parquet").to_table()
+        elif path.name.lower().endswith(CSV):
+            table = pyarrow.csv.read_csv(str(path), convert_options=EMPTY_IS_NULL)
+        else:
+            table = pq.read_table(path)
     except (pa.ArrowInvalid, OSError) as error:
         what = str(error).splitlines()[0]
         raise InvalidOption(f"{option} {source!r} cannot be read as CSV or Parquet: {what}") from error
+    if twice := [name for name, count in Counter(table.column_names).items() if count > 1]:
+        raise InvalidOption(f"{option} {source!r} has more than one column {twice[0]!r}")
+    return table

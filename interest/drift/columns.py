@@ -26,7 +26,7 @@ LEAST_UNITS = 30
 """Rows (or groups) that each table must have before anything is said."""
 DECILES = 10
 LEVELS = 20
-"""The most frequent levels have a cell each; all others share one."""
+"""The most frequent levels have a cell each, and those as frequent as the last of them; all others share one."""
 OTHERS, NULL = -2, -1
 """Their cells, the last of a column of levels."""
 FLAG = frozenset({"false", "true"})
@@ -106,9 +106,14 @@ def cells(pair: Pair) -> tuple[tuple[Ints, Ints], list[str]]:
     known = np.concatenate([one[~np.isnan(one)] for one in pair.values])
     counts = np.bincount(known.astype(np.int64), minlength=size)
     order = np.argsort(-counts, kind="stable")
-    # Of levels as frequent as the first that is left out none is taken: which one would hang on the order of the rows.
-    limit = counts[order[LEVELS]] if size > LEVELS else 0
-    frequent = order[:LEVELS][counts[order[:LEVELS]] > limit]
+    frequent = order[:LEVELS]
+    if size > LEVELS:
+        # All or none of levels that are as frequent as the first that is left out: which one would hang on the order
+        # of the rows. All, when each alone has rows enough to be told from the others.
+        limit = counts[order[LEVELS]]
+        enough = limit * min(pair.rows) >= LEAST_EXPECTED * sum(pair.rows)
+        tied = counts[frequent[-1]] == limit
+        frequent = order[counts[order] >= limit] if tied and enough else frequent[counts[frequent] > limit]
     place = np.full(size + 1, len(frequent))
     place[frequent] = np.arange(len(frequent))
     place[size] = len(frequent) + 1

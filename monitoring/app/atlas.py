@@ -9,6 +9,7 @@ import json
 import logging
 import tempfile
 import threading
+import time
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -26,6 +27,7 @@ LOG = logging.getLogger(__name__)
 MOST_POINTS = 4000
 """More are not fitted: a draw stands for them, always the same."""
 IDS = "ids.json"
+AGAIN_S = 5.0
 
 Floats = NDArray[np.float32]
 
@@ -38,7 +40,9 @@ class Kind(StrEnum):
 
 
 class Atlas:
-    """One map; `ready` when its points are there, `trouble` when they cannot be. It is made in a thread of its own."""
+    """One map; `ready` when its points are there, `trouble` while they cannot be. It is made in a thread of its own,
+    which tries again when the store did not answer.
+    """
 
     def __init__(self, served: Served, kind: Kind) -> None:
         self.served, self.kind = served, kind
@@ -68,18 +72,26 @@ class Atlas:
             return {one: self._later[one] for one in ids}
 
     def _make(self) -> None:
-        try:
-            ids, vectors = self._vectors()
-            self.of = len(ids)
-            chosen = sample(len(ids))
-            self.ids = tuple(ids[row] for row in chosen.tolist())
-            found = projection(self.served.store, self.served.digest, self.kind, self.ids, vectors[chosen])
-            found.transform(vectors[chosen[:1]])  # finds the neighbours of all, which the first placing would wait for
-            self._projection = found
-            self.ready.set()
-        except (WireError, InterestError, OSError) as error:
-            LOG.warning("no map of %s: %s", self.kind, error)
-            self.trouble = str(error)
+        while not self.ready.is_set():
+            try:
+                self._fit()
+                self.trouble = ""
+                self.ready.set()
+            except (WireError, InterestError, OSError) as error:
+                LOG.warning("no map of %s: %s", self.kind, error)
+                self.trouble = str(error)
+                if not isinstance(error, WireError):
+                    return
+                time.sleep(AGAIN_S)
+
+    def _fit(self) -> None:
+        ids, vectors = self._vectors()
+        self.of = len(ids)
+        chosen = sample(len(ids))
+        self.ids = tuple(ids[row] for row in chosen.tolist())
+        found = projection(self.served.store, self.served.digest, self.kind, self.ids, vectors[chosen])
+        found.transform(vectors[chosen[:1]])  # finds the neighbours of all, which the first placing would wait for
+        self._projection = found
 
     def _vectors(self) -> tuple[Sequence[str], Floats]:
         if self.kind is Kind.VIEWERS:
@@ -109,6 +121,9 @@ def projection(store: ObjectStore, digest: str, kind: str, ids: Sequence[str], v
             LOG.info("the map of %s of model %s is fitted", kind, digest[:12])
         made = fit(vectors)
         made.write(path)
-        store.put_file(folder + FILE, path / FILE)
-        store.put_bytes(folder + IDS, json.dumps(list(ids)).encode())
+        try:
+            store.put_file(folder + FILE, path / FILE)
+            store.put_bytes(folder + IDS, json.dumps(list(ids)).encode())
+        except WireError as error:
+            LOG.warning("the map of %s is not kept: %s", kind, error)  # it will be fitted again
         return made

@@ -101,7 +101,10 @@ def _token(settings: Settings) -> dict[str, str]:
         token = settings.kfp_token or (Path(settings.kfp_token_file).read_text() if settings.kfp_token_file else "")
     except OSError as error:
         raise PipelinesUnavailable(f"RAPT_KFP_TOKEN_FILE={settings.kfp_token_file!r}: {error.strerror}") from error
-    return {"Authorization": f"Bearer {token.strip()}"} if token.strip() else {}
+    words = token.split()
+    if len(words) > 1:  # else the error of the header would tell the token
+        raise PipelinesUnavailable("the token of RAPT_KFP_TOKEN, RAPT_KFP_TOKEN_FILE is more than one word")
+    return {"Authorization": f"Bearer {words[0]}"} if words else {}
 
 
 def _of_api(run: Mapping[str, Any]) -> Run:

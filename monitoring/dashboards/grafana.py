@@ -9,6 +9,7 @@ from urllib.parse import urljoin, urlsplit
 
 from grafana_api.grafana_api import GrafanaClientError, GrafanaException
 from grafana_api.grafana_face import GrafanaFace
+from requests import Response
 from requests.exceptions import RequestException
 
 from monitoring.dashboards.errors import GrafanaRefused, GrafanaUnavailable, InvalidGrafana
@@ -35,6 +36,7 @@ class Grafana:
         path = parts.path.strip("/")
         prefix = f"{path}/" if path else ""
         self._face = GrafanaFace(token, host, port, prefix, parts.scheme, timeout=TIMEOUT_S)
+        self._face.api.s.hooks["response"].append(self._stay)
 
     def folder(self, title: str) -> str:
         """The uid of our folder, which is made under `title` where there is none."""
@@ -52,7 +54,12 @@ class Grafana:
         with self._named():
             asked = {"dashboard": document, "folderUid": folder, "overwrite": True, "message": "rapt dashboards push"}
             answer = self._face.dashboard.update_dashboard(asked)
-        return urljoin(self.url, str(answer.get("url", f"/d/{document['uid']}")))
+            return urljoin(self.url, str(answer.get("url", f"/d/{document['uid']}")))
+
+    def _stay(self, answer: Response, *_: Any, **__: Any) -> None:
+        """Follow nobody: a POST that is led elsewhere would become a GET."""
+        if answer.is_redirect:
+            raise InvalidGrafana(f"{self.url} leads to {answer.headers['location']}: give --url the address itself")
 
     @contextmanager
     def _named(self) -> Iterator[None]:
@@ -70,3 +77,5 @@ class Grafana:
             raise GrafanaRefused(f"Grafana at {self.url} refuses: {error.message}") from error
         except RequestException as error:
             raise GrafanaUnavailable(f"no Grafana answers at {self.url}: {error}") from error
+        except (TypeError, AttributeError) as error:  # the client takes every answer for one of Grafana's
+            raise GrafanaUnavailable(f"what answers at {self.url} is no Grafana: check its path") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import matplotlib as mpl
+from matplotlib import font_manager
 from matplotlib.figure import Figure
 
 from monitoring.pictures.errors import InvalidPicture
@@ -14,7 +15,14 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 SCALE = "cividis"
 """From little to much: the same to people with and without colour vision (Nunez et al. 2018)."""
 ENDINGS = (".png", ".svg")
+FONTS = (
+    "DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "WenQuanYi Zen Hei", "PingFang SC",
+    "Microsoft YaHei",
+)  # fmt: skip
+"""Where the first lacks a letter, the others that are there are asked, as for names in Chinese."""
 mpl.rcParams["svg.hashsalt"] = "rapt"
+mpl.rcParams["text.parse_math"] = False  # names of videos, viewers and topics are no TeX
+mpl.rcParams["font.family"] = [font for font in FONTS if font in {one.name for one in font_manager.fontManager.ttflist}]
 
 
 def checked(path: Path) -> Path:

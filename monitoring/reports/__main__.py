@@ -52,11 +52,13 @@ def main() -> None:
     looker, head = Looker(store, cache_home()), -1
     with serving(options.host, options.port, routes, other=lambda path: site.file(store, path)):
         while not ended.is_set():
-            began = time.monotonic()
+            took_s = 0.0
             try:
+                began = time.monotonic()
                 now = found.seq if (found := observations.head(store)) else 0
                 if now != head or told.report is None:
                     told.report, head = looker.look().report, now
+                took_s = time.monotonic() - began
                 last = next(iter(reports.newest(store, 1, MODEL)), None)
                 if options.report_every and due(last, told.report, options.report_every):
                     _make(told, options.keep_days, ended)
@@ -68,7 +70,7 @@ def main() -> None:
             except (WireError, InterestError) as error:
                 told.failures, told.last_failure = told.failures + 1, str(error)
                 LOG.warning("cannot look at the model: %s", error)
-            ended.wait(max(LOOK_EVERY_S, EASE * (time.monotonic() - began)))
+            ended.wait(max(LOOK_EVERY_S, EASE * took_s))
 
 
 def due(last: Report | None, now: Report, every_s: float) -> bool:

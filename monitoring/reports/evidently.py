@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of the libraries below it, about each other
@@ -33,6 +34,8 @@ ROWS = 20_000
 """Of either table, at most: more makes no picture better."""
 LEVELS = 50
 """A column of text with more levels is left out: nobody reads its picture."""
+FINEST = 1000
+"""A column whose values lie on fewer neighbouring floats is left out: they cannot be parted into bins."""
 HTML, JSON, SNAPSHOT = "evidently.html", "evidently.json", "evidently.snapshot.json"
 
 
@@ -46,11 +49,16 @@ def report(
     target: str = "",
     score: str = "",
 ) -> dict[str, bytes]:
-    """Files by name: how each column is distributed on both sides, and how `score` predicts `target` where given."""
+    """Files by name: how each column is distributed on both sides, and how `score` predicts `target` where given.
+
+    None when there is no column with values on both sides.
+    """
     sides = tuple(_sampled(one) for one in (reference, current))
     numbers, levels = _kinds(sides, columns)
-    frames = [_frame(one, numbers, levels) for one in sides]
     shown = [*numbers, *levels]
+    if not shown:
+        return {}
+    frames = [_frame(one, numbers, levels) for one in sides]
     metrics = [DataDriftPreset(columns=shown), DataSummaryPreset(columns=shown)]
     tasks = None
     if target and score and all(one[target].nunique() == 2 for one in frames):
@@ -94,19 +102,30 @@ def _kinds(sides: Sequence[pa.Table], columns: Sequence[str]) -> tuple[list[str]
     """Numbers and levels among the columns that both sides have values of."""
     numbers, levels = [], []
     for name in columns:
-        if any(one[name].null_count == len(one) for one in sides):
-            continue
-        kind = sides[0].schema.field(name).type
-        if pa.types.is_integer(kind) or pa.types.is_floating(kind):
-            numbers.append(name)
-        elif sum(pc.count_distinct(one[name]).as_py() for one in sides) <= LEVELS * len(sides):
+        kinds = [one.schema.field(name).type for one in sides]
+        if all(pa.types.is_integer(kind) or pa.types.is_floating(kind) for kind in kinds):
+            if all(_has_a_histogram(_numbers(one[name])) for one in sides):
+                numbers.append(name)
+        elif all(0 < pc.count_distinct(one[name].cast(pa.string())).as_py() <= LEVELS for one in sides):
             levels.append(name)
     return numbers, levels
 
 
+def _has_a_histogram(values: NDArray[np.float64]) -> bool:
+    """Whether there are any, and not so large ones that there is no number between two of them."""
+    found = values[np.isfinite(values)]
+    return len(found) > 0 and bool(max(np.ptp(found), 1.0) > FINEST * np.spacing(np.abs(found).max()))
+
+
+def _numbers(column: pa.ChunkedArray) -> NDArray[np.float64]:
+    """As floats, NaN for null and for what is infinite, which no histogram has a place for."""
+    found = column.cast(pa.float64(), safe=False).to_numpy()
+    return np.where(np.isfinite(found), found, np.nan)
+
+
 def _frame(table: pa.Table, numbers: Sequence[str], levels: Sequence[str]) -> pd.DataFrame:
     """With numbers as floats and levels as text, escaped since it becomes HTML."""
-    made: dict[str, object] = {name: table[name].cast(pa.float64()).to_numpy() for name in numbers}
+    made: dict[str, object] = {name: _numbers(table[name]) for name in numbers}
     for name in levels:
         made[name] = [None if one is None else _text(one) for one in table[name].to_pylist()]
     return pd.DataFrame(made)

@@ -58,8 +58,10 @@ def run(
             note(f"report {report.name}; see: rapt reports show {report.name}")
         else:
             asked = Asked(_names(columns), groups, _names(slices), _names(outcomes), alpha, least)
-            report, files = compare(reference, current, asked, store)
+            report, files = compare(reference, current, asked, store, pictures=keep or html is not None)
             if html is not None:
+                if HTML not in files:
+                    raise InvalidOption("--html: no column has values in both tables, so there is nothing to show")
                 _write(html, files[HTML])
             if keep:
                 report = reports.write(store, report, files)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import signal
@@ -70,9 +71,62 @@ def test_two_files_are_compared(store: ObjectStore, tmp_path: Path) -> None:
     assert json.loads(stored.stdout)["reference"]["rows"] == ROWS
 
 
+def of(name: str, folder: Path, column: pa.Array) -> str:
+    """A Parquet file with this column beside one that does not move."""
+    path = folder / f"{name}.parquet"
+    pq.write_table(pa.table({"still": np.arange(len(column)) % 10, "x": column}), path)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "drifted"),
+    [
+        (pa.array(["a", "b"] * 200).dictionary_encode(), pa.array(["a", "c"] * 200).dictionary_encode(), True),
+        (pa.array(np.arange(400) + 2**62), pa.array(np.arange(400) + 2**62), False),
+        (pa.array(np.full(400, np.nan)), pa.array(np.arange(400.0)), True),
+        (pa.array(np.full(400, np.inf)), pa.array(np.arange(400.0)), True),
+        (pa.nulls(400, pa.string()), pa.array(["a", "b"] * 200), True),
+        (pa.array([f"id-{n}" for n in range(400)]), pa.array([f"id-{n}" for n in range(400, 800)]), False),
+    ],
+    ids=["levels of a dictionary", "large whole numbers", "no number", "infinite", "null", "ids"],
+)
+def test_a_column_that_is_out_of_the_ordinary_is_compared_and_shown(
+    store: ObjectStore, tmp_path: Path, before: pa.Array, after: pa.Array, drifted: bool
+) -> None:
+    page = tmp_path / "drift.html"
+    tables = "--reference", of("before", tmp_path, before), "--current", of("after", tmp_path, after)
+    found = run("drift", "run", *tables, "--html", str(page), "--exit-code")
+    assert found.exit_code == (3 if drifted else 0), (found.output, found.exception)
+    assert "still" in page.read_text()
+
+
+def test_tables_with_nothing_in_common_have_a_verdict_and_no_picture(store: ObjectStore, tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / f"{name}.csv").write_text("\n".join([name, *map(str, range(100))]))
+    tables = "--reference", str(tmp_path / "a.csv"), "--current", str(tmp_path / "b.csv")
+    assert run("drift", "run", *tables, "--exit-code").exit_code == 3
+    assert run("drift", "run", *tables, "--keep").exit_code == 0
+    assert "nothing to show" in str(run("drift", "run", *tables, "--html", str(tmp_path / "x.html")).exception)
+
+
+def test_a_table_is_the_same_as_parquet_and_as_csv(store: ObjectStore, tmp_path: Path) -> None:
+    """Text that is missing among it, and packed."""
+    table = pa.table({"kind": ["a", "b", None, ""] * 100, "price": range(400)})
+    pq.write_table(table, tmp_path / "before.parquet")
+    pyarrow.csv.write_csv(table, tmp_path / "after.csv")
+    with gzip.open(tmp_path / "after.csv.gz", "wb") as packed:
+        packed.write((tmp_path / "after.csv").read_bytes())
+    for name in ("after.csv", "after.csv.gz"):
+        tables = "--reference", str(tmp_path / "before.parquet"), "--current", str(tmp_path / name)
+        found = run("drift", "run", *tables, "--json")
+        column = json.loads(found.stdout)["verdict"]["columns"][0]
+        assert (column["distance"], column["nulls"]) == (0.0, [0.25, 0.25]), found.output
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (("--reference", "../missing.csv", "--current", "../missing.csv"), "no such file"),
         (("--reference", "x.csv"), "are needed together"),
         (("--reference", "missing.csv", "--current", "missing.csv"), "no such file"),
         (("--reference", "yesterday..1h", "--current", "1h.."), "'yesterday' is no moment"),
@@ -90,6 +144,13 @@ def test_a_file_that_is_no_table_is_told(store: ObjectStore, tmp_path: Path) -> 
     wrong.write_text("hello")
     error = run("drift", "run", "--reference", str(wrong), "--current", str(wrong)).exception
     assert isinstance(error, InvalidOption) and "cannot be read as CSV or Parquet" in str(error)
+
+
+def test_a_table_with_two_columns_of_a_name_is_told(store: ObjectStore, tmp_path: Path) -> None:
+    wrong = tmp_path / "x.csv"
+    wrong.write_text("a,a\n1,2\n")
+    error = run("drift", "run", "--reference", str(wrong), "--current", str(wrong)).exception
+    assert isinstance(error, InvalidOption) and "more than one column 'a'" in str(error)
 
 
 def test_the_serving_model_is_reported_on(store: ObjectStore, served: Served, tmp_path: Path) -> None:  # noqa: F811

@@ -46,7 +46,7 @@ def _map(served: Served, kind: Kind, colour: str) -> None:
     with guarded():
         atlas = sources.atlas(kind)
         if atlas.trouble:
-            st.error("The map cannot be made")
+            st.error("The map cannot be made now")
             st.text(atlas.trouble)
             return
         if not atlas.ready.is_set():

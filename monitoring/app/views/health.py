@@ -161,7 +161,7 @@ def _drift(verdict: Verdict | None) -> None:
     if verdict.reasons:
         st.text("\n".join(f"• {reason}" for reason in verdict.reasons))
     else:
-        st.text(f"Nothing drifted: {verdict.tests} tests, {verdict.alpha:.0%} chance of a false alarm in all.")
+        st.text(f"Nothing drifted: {verdict.tests} tests, {100 * verdict.alpha:g}% chance of a false alarm in all.")
     rows = [
         *((one.words, one.drifted, one.distance, one.corrected) for one in verdict.columns),
         *((one.words, one.drifted, None, one.corrected) for one in verdict.embeddings),

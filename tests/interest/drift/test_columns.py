@@ -203,6 +203,14 @@ def test_levels_of_which_none_repeats_tell_nothing() -> None:
     assert found.p_value is None and "too few rows of any one level" in found.words
 
 
+@pytest.mark.parametrize(("levels", "each"), [(25, 40), (15, 100)])
+def test_levels_that_are_all_as_frequent_are_compared(levels: int, each: int) -> None:
+    before = np.repeat([f"c{number}" for number in range(levels)], each)
+    after = np.repeat([f"d{number}" for number in range(levels)], each)
+    assert one(before, after).drifted and one(before, after).distance == pytest.approx(1.0)
+    assert one(before, before[::-1]).words == "x has not moved"
+
+
 def test_constant_and_empty_columns_have_not_moved() -> None:
     for values in (np.ones(100), np.full(100, np.nan), np.array(["a"] * 100), np.array([None] * 100, object)):
         found = one(values, values)

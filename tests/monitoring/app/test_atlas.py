@@ -47,6 +47,22 @@ def test_a_map_is_fitted_once_a_model_and_kept(served: Served, store: ObjectStor
     assert len(made(served, Kind.VIEWERS).ids) == len(served.bundle.viewers().user_ids)
 
 
+def test_a_store_that_is_away_for_a_while_costs_no_map(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = served.store
+    away = f"http://127.0.0.1:{free_ports()}"
+    with monkeypatch.context() as patch:
+        patch.setenv("RAPT_S3_ENDPOINT", away)
+        served.store = ObjectStore.from_env()
+    try:
+        atlas = Atlas(served, Kind.VIDEOS)
+        until(lambda: bool(atlas.trouble), "it says that it cannot")
+        assert away in atlas.trouble
+    finally:
+        served.store = there
+    until(atlas.ready.is_set, "the map")
+    assert not atlas.trouble
+
+
 def test_a_new_video_appears_beside_its_like_and_moves_nothing(served: Served, page: Page) -> None:
     atlas = made(served)
     before = atlas.points.copy()

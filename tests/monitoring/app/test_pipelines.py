@@ -55,6 +55,16 @@ def test_a_run_is_shown_with_steps_and_artifacts(folder: Path, page: Page) -> No
     assert "onerror" not in read_as_markdown(at)
 
 
+def test_a_token_of_two_lines_is_refused_and_not_told(
+    folder: Path, page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAPT_KFP_ENDPOINT", f"http://127.0.0.1:{free_ports()}")
+    monkeypatch.setenv("RAPT_KFP_TOKEN", "first-secret\nsecond-secret")
+    at = page("pipelines")
+    assert "more than one word" in texts(at)
+    assert "secret" not in texts(at) + "".join(one.value for one in at.error)
+
+
 def test_runs_of_kubeflow(folder: Path, page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     with kubeflow.running() as (address, api):
         api.film = (Frame("RUNNING", {"download": "SUCCEEDED", "train": "RUNNING"}),)

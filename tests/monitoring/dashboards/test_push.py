@@ -48,6 +48,8 @@ class Handler(BaseHTTPRequestHandler):
         code, said = self.server.broken or self._took(body)
         self.send_response(code)
         self.send_header("content-length", str(len(said)))
+        if code == 301:
+            self.send_header("location", "https://grafana.example.com/")
         self.end_headers()
         self.wfile.write(said)
 
@@ -140,6 +142,9 @@ def test_a_wrong_token_is_refused_with_what_to_give(grafana: Served, token: Path
         ((403, b'{"message": "no"}'), GrafanaRefused, "role Editor"),
         ((400, b'{"message": "bad title"}'), GrafanaRefused, "bad title"),
         ((200, b"<html>log in</html>"), GrafanaUnavailable, "no Grafana answers"),
+        ((502, b"<html>a message of a proxy</html>"), GrafanaUnavailable, "is no Grafana"),
+        ((200, b"null"), GrafanaUnavailable, "is no Grafana"),
+        ((301, b""), InvalidGrafana, "leads to https://grafana.example.com/: give --url the address itself"),
     ],
 )
 def test_other_failures_are_told_by_name(

@@ -26,6 +26,9 @@ CURVE = quality.calibration_curve(CHANCE, RNG.random(400) < CHANCE, np.arange(40
 MOMENTS = [Moment(hours, (90, 10), 0.05, -0.2 / hours, 0.3 / hours) for hours in (1.0, 2.0, 3.0)]
 DRAWN: dict[str, Callable[[Path], Path]] = {
     "topics": lambda path: embedding_map(path, "t", POINTS, kinds=["cats", "dogs", UNKNOWN] * 20, meaning="topic"),
+    "names that look like TeX": lambda path: embedding_map(
+        path, "$$$$", POINTS, kinds=["cheap $$ eats", "under $5", "over $10"] * 20, meaning="$x_"
+    ),
     "many topics": lambda path: embedding_map(path, "t", POINTS, kinds=[f"t{n % 20}" for n in range(60)]),
     "engagement": lambda path: embedding_map(
         path, "t", POINTS, share=np.where(np.arange(60) == 7, np.nan, POINTS[:, 0] ** 2), meaning="engaged"
