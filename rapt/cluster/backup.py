@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from components.runtime import file_digest
-from rapt.cluster.create import IMAGES, READY_S, roll_out, told
+from rapt.cluster.create import READY_S, installed, roll_out, told
 from rapt.cluster.pods import closed_pod
 from rapt.cluster.programs import Kubectl
 from rapt.cluster.status import COMPONENT, OURS
@@ -75,8 +75,12 @@ def _verified(folder: Path) -> dict[str, Any]:
 @contextmanager
 def _stopped(cluster: Kubectl) -> Iterator[None]:
     """Inside, Kafka and the object store do not run; afterwards they are ready again."""
-    _scale(cluster, 0)
+    if missing := [name for name in VOLUMES if not cluster.get("statefulset", name)]:
+        raise ClusterFailed(
+            f"there is no StatefulSet {', '.join(missing)} here: what keeps those data has to copy them"
+        )
     try:
+        _scale(cluster, 0)
         for name in VOLUMES:
             cluster("wait", f"pod/{name}-0", "--for=delete", f"--timeout={READY_S:g}s", deadline_s=READY_S + 10)
         yield
@@ -96,7 +100,7 @@ def _scale(cluster: Kubectl, replicas: int) -> None:
 def _holder(cluster: Kubectl, name: str) -> Iterator[list[str]]:
     """Inside, a pod that holds the volume at /data; gives the command that runs another in it."""
     pod = f"{name}-volume"
-    cluster.apply(_pod(pod, VOLUMES[name]))
+    cluster.apply(_pod(pod, VOLUMES[name], *installed(cluster, "serving")))
     try:
         cluster("wait", f"pod/{pod}", "--for=condition=Ready", "--timeout=120s", deadline_s=130)
         yield [*cluster.command, "exec", "-i", pod, "--"]
@@ -127,13 +131,13 @@ def _copy(command: list[str], **ends: Any) -> None:
         raise ClusterFailed(f"{' '.join(command[-6:])}: {done.stderr.decode(errors='replace').strip()[-500:]}")
 
 
-def _pod(name: str, claim: str) -> dict[str, Any]:
+def _pod(name: str, claim: str, image: str, pull_secrets: Sequence[Mapping[str, str]]) -> dict[str, Any]:
     container = {
         "name": "volume",
-        "image": IMAGES["serving"],
+        "image": image,
         "command": ["python", "-c", "import signal; signal.sigwait({signal.SIGTERM})"],
         "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"cpu": "1", "memory": "256Mi"}},
         "volumeMounts": [{"name": "data", "mountPath": "/data"}],
     }
     volume = {"name": "data", "persistentVolumeClaim": {"claimName": claim}}
-    return closed_pod(name, {"app.kubernetes.io/name": "volume"}, container, [volume])
+    return closed_pod(name, {"app.kubernetes.io/name": "volume"}, container, [volume], pull_secrets)

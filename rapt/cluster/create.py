@@ -119,6 +119,9 @@ def delete(plan: Plan) -> None:
         cluster("delete", "experiments.rapt.dev", "--all", "--ignore-not-found", deadline_s=READY_S)
     if "rapt" in cluster.helm("list", "--short").split():
         cluster.helm("uninstall", "rapt", "--wait", deadline_s=READY_S)
+    if cluster("get", "crd", "kafkatopics.kafka.strimzi.io", "--ignore-not-found", "-o", "name").strip():
+        # While Strimzi's operator of topics lives: it alone takes its finalizers from them.
+        cluster("delete", "kafkatopics.kafka.strimzi.io", "--all", "--ignore-not-found", deadline_s=READY_S)
     cluster("delete", "namespace", NAMESPACE, "--ignore-not-found", deadline_s=READY_S)
 
 
@@ -186,14 +189,14 @@ def build(target: str, tag: str) -> None:
 
 
 def have_kserve(plan: Plan) -> str:
-    """Install cert-manager and KServe in Standard mode unless KServe is there."""
+    """Install cert-manager and KServe in Standard mode unless KServe's controller is there."""
     cluster = plan.cluster.of("")
-    if cluster.get("crd", "inferenceservices.serving.kserve.io"):
+    if _deployed(cluster, "kserve-controller-manager"):
         return "is there"
     cluster("apply", "--server-side", "-f", CERT_MANAGER_URL, deadline_s=INSTALL_S)
     for name in ("cert-manager", "cert-manager-webhook"):
         cluster.of("cert-manager")("rollout", "status", f"deployment/{name}", deadline_s=INSTALL_S)
-    for chart, more in (("kserve-crd", ()), ("kserve", ("kserve.controller.deploymentMode=Standard",))):
+    for chart, more in (("kserve-crd", ()), ("kserve-resources", ("kserve.controller.deploymentMode=Standard",))):
         _install(cluster.of("kserve"), chart, f"{KSERVE_CHARTS}/{chart}", KSERVE, *more)
     return f"{KSERVE} was installed"
 
@@ -201,7 +204,7 @@ def have_kserve(plan: Plan) -> str:
 def have_operators(plan: Plan) -> str:
     """Install Strimzi where the overlay needs it, and what was asked for beside, unless they are there."""
     cluster, made = plan.cluster.of(""), []
-    if _by_strimzi(plan) and not cluster.get("crd", "kafkas.kafka.strimzi.io"):
+    if _by_strimzi(plan) and not _deployed(cluster, "strimzi-cluster-operator"):
         cluster("apply", "-k", str(MANIFESTS / "base"))
         _install(cluster.of("strimzi"), "strimzi", STRIMZI_CHART, STRIMZI, f"watchNamespaces={{{NAMESPACE}}}")
         made.append(f"Strimzi {STRIMZI}")
@@ -218,6 +221,20 @@ def have_operators(plan: Plan) -> str:
         cluster.of("kubeflow")("rollout", "status", "deployment/ml-pipeline", deadline_s=INSTALL_S)
         made.append(f"Kubeflow Pipelines {KUBEFLOW}")
     return f"{', '.join(made)} installed" if made else "none is missing"
+
+
+def _deployed(cluster: Kubectl, name: str) -> bool:
+    """Whether a Deployment has that name, in whatever namespace; its CRDs alone may be what a broken install left."""
+    return bool(cluster.get("deployments", "-A", f"--field-selector=metadata.name={name}").get("items"))
+
+
+def installed(cluster: Kubectl, target: str) -> tuple[str, list[dict[str, str]]]:
+    """The image of that target which the release runs, with its pull secrets; ours where there is no release."""
+    try:
+        values = json.loads(cluster.helm("get", "values", "rapt", "--all", "--output", "json"))["images"]
+    except ClusterFailed:
+        return IMAGES[target], []
+    return values.get(target, IMAGES[target]), values.get("pullSecrets") or []
 
 
 def _install(cluster: Kubectl, name: str, chart: str, version: str, *values: str) -> None:

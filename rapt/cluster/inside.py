@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from secrets import token_hex
 from typing import Any
 
-from rapt.cluster.create import IMAGES
+from rapt.cluster.create import installed
 from rapt.cluster.pods import closed_pod
 from rapt.cluster.programs import Kubectl
 from rapt.cluster.secrets import CA, STORE
@@ -29,13 +29,13 @@ SETTINGS = {
 }
 
 
-def run_inside(cluster: Kubectl, arguments: Sequence[str], image: str = IMAGES["training"]) -> int:
+def run_inside(cluster: Kubectl, arguments: Sequence[str]) -> int:
     """Run `rapt ARGUMENTS` in a pod, its output on ours; the command's exit code. Ctrl-C ends the command too.
 
     Raises ClusterFailed with the reasons when the pod does not begin.
     """
     name = f"rapt-run-{token_hex(4)}"
-    cluster.apply(pod(name, arguments, image))
+    cluster.apply(pod(name, arguments, *installed(cluster, "training")))
     try:
         _until_begun(cluster, name)
         # A group of its own: a terminal's Ctrl-C would end it before the command has told its summary.
@@ -51,7 +51,9 @@ def run_inside(cluster: Kubectl, arguments: Sequence[str], image: str = IMAGES["
         cluster("delete", "pod", name, "--ignore-not-found", "--wait=false")
 
 
-def pod(name: str, arguments: Sequence[str], image: str) -> dict[str, Any]:
+def pod(
+    name: str, arguments: Sequence[str], image: str, pull_secrets: Sequence[Mapping[str, str]] = ()
+) -> dict[str, Any]:
     """The pod as an object for kubectl."""
     keys = [
         {"name": key, "valueFrom": {"secretKeyRef": {"name": STORE, "key": key}}}
@@ -78,7 +80,7 @@ def pod(name: str, arguments: Sequence[str], image: str) -> dict[str, Any]:
         {"name": "kafka", "projected": {"defaultMode": 0o440, "sources": secrets}},
     ]
     labels = {"app.kubernetes.io/name": "rapt-run", "app.kubernetes.io/component": USER}
-    return closed_pod(name, labels, container, volumes)
+    return closed_pod(name, labels, container, volumes, pull_secrets)
 
 
 def _until_begun(cluster: Kubectl, name: str) -> None:

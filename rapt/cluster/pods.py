@@ -7,7 +7,11 @@ from typing import Any
 
 
 def closed_pod(
-    name: str, labels: Mapping[str, str], container: Mapping[str, Any], volumes: Sequence[Mapping[str, Any]]
+    name: str,
+    labels: Mapping[str, str],
+    container: Mapping[str, Any],
+    volumes: Sequence[Mapping[str, Any]],
+    pull_secrets: Sequence[Mapping[str, str]] = (),
 ) -> dict[str, Any]:
     """A pod of one container as an object for kubectl, under the rules of the pod security level `restricted`."""
     security = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
@@ -29,5 +33,6 @@ def closed_pod(
             },
             "containers": [{"imagePullPolicy": "IfNotPresent", **container, "securityContext": security}],
             "volumes": list(volumes),
+            "imagePullSecrets": list(pull_secrets),
         },
     }

@@ -15,6 +15,7 @@ MENDS = {
     "kind": "https://kind.sigs.k8s.io",
     "kubectl": "https://kubernetes.io/docs/tasks/tools",
     "helm": "https://helm.sh/docs/intro/install",
+    "minikube": "https://minikube.sigs.k8s.io/docs/start",
 }
 SHOWN = 1500
 

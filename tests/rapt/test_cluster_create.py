@@ -58,12 +58,14 @@ def test_minikube_with_everything_underneath(programs: Path) -> None:
     create.create(Plan(minikube=True, overlay="production", kubeflow=True, prometheus=True), told.append)
     made = calls(programs)
     start = position(made, "minikube start", "--profile rapt", "--cni calico")
+    kserve = position(made, "helm", "charts/kserve-resources", "kserve.controller.deploymentMode=Standard")
     strimzi = position(made, "helm", "strimzi", f"--version {STRIMZI}", "--namespace strimzi", "watchNamespaces={rapt}")
     prometheus = position(made, "helm", "kube-prometheus-stack", f"--version {PROMETHEUS}", "--namespace monitoring")
     pipelines = position(made, "apply -k", f"env/platform-agnostic?ref={KUBEFLOW}")
     settings = position(made, "apply -k", str(MANIFESTS / "parts" / "kubeflow"))
     ground = position(made, "--namespace rapt apply -k", str(MANIFESTS / "overlays" / "production"))
     chart = position(made, "helm", f"upgrade --install rapt {CHART}", "podMonitor.enabled=true,prometheusRule")
+    assert start < position(made, "helm", "charts/kserve-crd") < kserve < strimzi
     assert start < min(strimzi, prometheus, pipelines)
     assert max(strimzi, prometheus, pipelines) < ground < settings < chart == len(made) - 1
     applied = [json.loads(line) for line in (programs / "given").read_text().splitlines()]
@@ -87,4 +89,7 @@ def test_a_minikube_cluster_is_deleted_by_its_name(programs: Path) -> None:
 def test_a_program_that_is_missing_is_named_with_where_to_get_it(programs: Path) -> None:
     with pytest.raises(MissingProgram, match=r"kind \(https://kind\.sigs\.k8s\.io\)"):
         create.create(Plan(), print)
+    (programs / "minikube").unlink()
+    with pytest.raises(MissingProgram, match=r"minikube \(https://minikube"):
+        create.create(Plan(minikube=True), print)
     assert not (programs / "calls").exists()
