@@ -51,6 +51,11 @@ class LaptopWorld:
     def serves(self, digest: str) -> bool:
         return (self.predictor.status() or {}).get("model_digest") == digest
 
+    def lacks(self, digest: str) -> str:
+        if self.settings.serving_model:
+            return "RAPT_SERVING_MODEL pins the model that serves: unset it, then rapt up"
+        return models.lacks(self.store, digest)
+
     def promote(self, digest: str) -> None:
         if self.served() != digest:
             models.promote(self.store, digest)
@@ -58,9 +63,10 @@ class LaptopWorld:
     def candidate(self, experiment: str, digest: str, *, asked: bool = False) -> Candidate:
         process = self._process(digest)
         address = process.address.removeprefix("http://")
-        if not self.store.exists(f"models/{digest}.json"):
-            return Candidate(address, f"the store has no model {digest[:12]}: rapt models", hopeless=True)
         if self._runs() and self._owner() != (experiment, digest):
+            if self._owner()[0] == experiment:
+                self.end_candidate(experiment)
+                return Candidate(address, "an earlier candidate of that name ends")
             return Candidate(address, f"a laptop tries one candidate at a time, now that of {self._owner()[0]!r}")
         if self._owner() != (experiment, digest):
             self._note(experiment, digest)

@@ -65,6 +65,11 @@ def promote(store: ObjectStore, digest: str) -> None:
     store.put_bytes(LATEST, json.dumps({**pointer, "promoted_at_ms": time.time_ns() // 1_000_000}).encode())
 
 
+def lacks(store: ObjectStore, digest: str) -> str:
+    """Why nobody can be served with that model; empty when it is published."""
+    return "" if store.exists(f"models/{digest}.json") else f"the store has no model {digest[:12]}: rapt models"
+
+
 def serving(store: ObjectStore) -> Serving:
     """The model that serves everybody; raises `ObjectNotFound` when there is none."""
     pointer = json.loads(store.get_bytes(LATEST))

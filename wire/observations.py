@@ -23,8 +23,8 @@ from wire.objects import ObjectStore
 LOG = logging.getLogger(__name__)
 PREFIX = "observations/"
 HEAD = f"{PREFIX}head.json"
-READERS = 8
-"""Commits that are read at the same time."""
+READERS, AHEAD = 8, 256
+"""Commits that are read at the same time, and that are held at most."""
 
 
 class Segment(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,11 +103,19 @@ def commit(store: ObjectStore, seq: int) -> Commit:
 
 def commits(store: ObjectStore, after: int, upto: int) -> Iterator[Commit]:
     """Commits with numbers from `after` + 1 up to `upto`, in order; those that retention deleted are passed over."""
-    for seq in range(after + 1, upto + 1):
+
+    def there(seq: int) -> Commit | None:
         try:
-            yield commit(store, seq)
+            return commit(store, seq)
         except ObjectNotFound:
-            continue
+            return None
+
+    if upto - after <= READERS:
+        yield from filter(None, map(there, range(after + 1, upto + 1)))
+        return
+    with ThreadPoolExecutor(READERS) as pool:
+        for first in range(after + 1, upto + 1, AHEAD):
+            yield from filter(None, pool.map(there, range(first, min(first + AHEAD, upto + 1))))
 
 
 def read(store: ObjectStore, segment: str, columns: Sequence[str] | None = None) -> pa.Table:

@@ -126,6 +126,10 @@ def decide(spec: Spec, status: Status, statistics: Statistics, around: Surroundi
         return status
     if spec.decision is not None:
         forced = Phase.PROMOTED if spec.decision is Forced.PROMOTE else Phase.ROLLED_BACK
+        if status.phase is Phase.PENDING:
+            status = replace(status, stable=around.served, candidate=spec.candidate)
+        if forced is Phase.PROMOTED and around.hopeless:
+            return _end(_seen(spec, status, statistics), Phase.ROLLED_BACK, around.candidate_waits, now_ms)
         return _end(_seen(spec, status, statistics), forced, "decided by hand", now_ms)
     if status.phase is Phase.PENDING:
         return _begin(spec, status, statistics, around, now_ms)
@@ -160,6 +164,8 @@ def _look(spec: Spec, status: Status, statistics: Statistics, around: Surroundin
     if around.served != status.stable:
         reason = f"the stable model {status.stable[:12]} is no longer served, {around.served[:12] or 'none'} is"
         return _end(status, Phase.ROLLED_BACK, reason, now_ms)
+    if around.hopeless:
+        return _end(status, Phase.ROLLED_BACK, around.candidate_waits, now_ms)
     for rail in status.guardrails:
         if not rail.holds:
             return _end(status, Phase.ROLLED_BACK, _broken(rail, statistics), now_ms)
@@ -184,10 +190,10 @@ def _grown(spec: Spec, status: Status, statistics: Statistics, now_ms: int) -> S
     status = replace(status, reason="runs")
     due = now_ms >= status.step_since_ms + 1000 * seconds(spec.step_after)
     asked = statistics.candidate.requests >= LEAST_REQUESTS
-    step = status.step + 1
-    if not due or step >= len(spec.share) or not asked:
+    larger = next((share for share in spec.share if share > status.share), None)  # of the spec as it is now
+    if not due or larger is None or not asked:
         return status
-    return replace(status, step=step, share=max(status.share, spec.share[step]), step_since_ms=now_ms)
+    return replace(status, step=status.step + 1, share=larger, step_since_ms=now_ms)
 
 
 def _seen(spec: Spec, status: Status, statistics: Statistics) -> Status:

@@ -14,11 +14,12 @@ from interest.errors import InvalidExperiment
 API_VERSION = "rapt.dev/v1alpha1"
 KIND = "Experiment"
 UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-MIN_WINDOW_S = 1.0
+MIN_WINDOW_S, MOST_S = 1.0, 3650 * 86400.0
+"""The shortest window, and the longest duration of any kind."""
 
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$")]
 Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
-Duration = Annotated[str, Meta(pattern=r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$")]
+Duration = Annotated[str, Meta(pattern=r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$", max_length=20)]
 Share = Annotated[float, Meta(gt=0.0, lt=1.0)]
 
 
@@ -154,6 +155,7 @@ def _check(name: str, spec: Spec) -> None:
     wrong = ""
     low, high = spec.traffic
     metrics = [one.metric for one in spec.guardrails]
+    durations = {"stepAfter": spec.step_after, "window": spec.window, "deadline": spec.deadline}
     # A process whose libraries take denormal numbers for 0, as fast ones do, lets a bound like "above 0" pass 0.
     if min(*spec.share, spec.alpha) == 0.0:
         wrong = "share and alpha: 0 is not above 0"
@@ -171,5 +173,7 @@ def _check(name: str, spec: Spec) -> None:
         wrong = "guardrails: engagement is the primary metric already"
     elif seconds(spec.window) < MIN_WINDOW_S:
         wrong = f"window: {spec.window} is below {MIN_WINDOW_S:g}s"
+    elif long := [name for name, duration in durations.items() if seconds(duration) > MOST_S]:
+        wrong = f"{long[0]}: {durations[long[0]]} is over {MOST_S / 86400:g}d"
     if wrong:
         raise InvalidExperiment(f"experiment {name!r}: spec.{wrong}")

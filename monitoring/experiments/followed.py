@@ -7,14 +7,17 @@ from collections.abc import Sequence
 from interest.experiments.analysis import COLUMNS, Analysis
 from interest.experiments.decision import Statistics, Status, Tally
 from interest.experiments.spec import Experiment
-from monitoring.experiments.records import Kept
+from monitoring.experiments.records import Kept, audits
 from wire import observations
 from wire.objects import ObjectStore
 from wire.observations import Commit
 
 
 class Followed:
-    """Reads each commit of the joiner once; an experiment that comes later is read from its own beginning."""
+    """Reads each commit of the joiner once, from the beginning of the oldest experiment that runs.
+
+    An experiment that comes later is read from its own beginning; nothing before tells of it.
+    """
 
     def __init__(self, store: ObjectStore) -> None:
         self.store = store
@@ -27,6 +30,8 @@ class Followed:
         newest = observations.head(self.store) if upto is None else observations.commit(self.store, upto)
         if newest is None:
             return
+        if self.head < 0:
+            self.head = min((self._begun_at(one) for one in running), default=newest.seq)
         for one in running:
             self._begin(one, newest)
         for commit in observations.commits(self.store, self.head, newest.seq):
@@ -53,10 +58,19 @@ class Followed:
         if known is not None and known.started_ms == status.started_ms:
             return
         analysis = Analysis(name, kept.experiment.spec, status.started_ms)
-        for commit in observations.commits(self.store, -1, min(self.head, newest.seq)):
+        for commit in observations.commits(self.store, self._begun_at(kept), min(self.head, newest.seq)):
             if commit.complete_ms >= status.started_ms:
                 self._feed(commit, [analysis])
         self._analyses[name] = analysis
+
+    def _begun_at(self, kept: Kept) -> int:
+        """The newest commit when it began, as its audit has it; -1 without one."""
+        begun = (
+            one.head
+            for one in audits(self.store, kept.experiment.name)
+            if one.before.started_ms == 0 and one.after.started_ms == kept.status.started_ms
+        )
+        return min(begun, default=-1)
 
     def _feed(self, commit: Commit, analyses: Sequence[Analysis]) -> None:
         if not analyses:

@@ -30,11 +30,10 @@ DRAIN_MS = 5_000
 
 @dataclass(frozen=True)
 class Candidate:
-    """A candidate's predictor: `waits` says why it cannot be asked yet, `hopeless` that it never will."""
+    """A candidate's predictor: `waits` says why it cannot be asked yet."""
 
     address: str
     waits: str = ""
-    hopeless: bool = False
 
 
 class World(Protocol):
@@ -45,6 +44,9 @@ class World(Protocol):
 
     def serves(self, digest: str) -> bool:
         """Whether every predictor of the stable arm answers with that model."""
+
+    def lacks(self, digest: str) -> str:
+        """Why that model cannot come to serve, however long one waits; empty when it can."""
 
     def promote(self, digest: str) -> None:
         """Have that model serve everybody, with no failed request."""
@@ -75,7 +77,11 @@ class Reconciler:
         for asked in proposed(self.store):
             self._begin(asked, now_ms)
         every = self.records.all()
-        self.followed.read([one for one in every if one.status.phase is Phase.RUNNING])
+        try:
+            self.followed.read([one for one in every if one.status.phase is Phase.RUNNING])
+        except BaseException:
+            self.followed = Followed(self.store)  # a commit may have been taken in by half
+            raise
         kept: list[Kept] = []
         for one in every:
             kept.append(Kept(experiment=one.experiment, status=self._decided(one, kept, now_ms)))
@@ -115,6 +121,8 @@ class Reconciler:
     def _around(self, experiment: Experiment, status: Status, before: Sequence[Kept]) -> Surroundings:
         """What is so in the world; the candidate's predictor is started when it is this experiment's turn."""
         served = self.world.served()
+        if never := self.world.lacks(experiment.spec.candidate):
+            return Surroundings(served=served, candidate_waits=never, hopeless=True)
         blocked = next((one.experiment.name for one in before if _in_the_way(experiment, one)), "")
         if blocked:
             return Surroundings(served=served, blocked_by=blocked)
@@ -122,7 +130,7 @@ class Reconciler:
             return Surroundings(served=served)
         running = status.phase is Phase.RUNNING
         found = self.world.candidate(experiment.name, experiment.spec.candidate, asked=running)
-        return Surroundings(served=served, candidate_waits=found.waits, hopeless=found.hopeless)
+        return Surroundings(served=served, candidate_waits=found.waits)
 
     def _allocate(self, kept: Sequence[Kept], now_ms: int) -> None:
         """Send viewers to the candidates of all that run, and of what is promoted until all have the new model."""
@@ -131,8 +139,11 @@ class Reconciler:
             spec, status = one.experiment.spec, one.status
             promoting = status.phase is Phase.PROMOTED and not status.finished
             if promoting:
-                self.world.promote(spec.candidate)
-                promoting = status.share > 0 and not self.world.serves(spec.candidate)
+                # Over the model that it was compared with, and no other that was made to serve meanwhile.
+                if self.world.served() in {status.stable, ""} and not self.world.lacks(spec.candidate):
+                    self.world.promote(spec.candidate)
+                ours = self.world.served() == spec.candidate
+                promoting = ours and status.share > 0 and not self.world.serves(spec.candidate)
             if status.phase is Phase.RUNNING or promoting:
                 address = self.world.candidate(one.experiment.name, spec.candidate, asked=True).address
                 trials.append(
@@ -160,7 +171,8 @@ class Reconciler:
             return kept
         if any(one.experiment == name for one in self.arms.current.trials):
             return kept
-        if status.phase is Phase.PROMOTED and not self.world.serves(kept.experiment.spec.candidate):
+        candidate = kept.experiment.spec.candidate
+        if status.phase is Phase.PROMOTED and self.world.served() == candidate and not self.world.serves(candidate):
             return kept
         after = replace(status, finished=True, share=0.0)
         self.records.note(name, after)

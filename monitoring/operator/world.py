@@ -49,6 +49,9 @@ class KubernetesWorld:
         pods = [one for one in self._pods(STABLE) if predictors.ready(one)]
         return bool(pods) and all(self._told(one).get("model_digest") == digest for one in pods)
 
+    def lacks(self, digest: str) -> str:
+        return models.lacks(self.store, digest)
+
     def promote(self, digest: str) -> None:
         stable = self._stable()
         if not predictors.pinned(stable["spec"]["predictor"]):
@@ -63,8 +66,6 @@ class KubernetesWorld:
 
     def candidate(self, experiment: str, digest: str, *, asked: bool = False) -> Candidate:
         address = predictors.host_of(experiment, self.api.access.namespace)
-        if not self.store.exists(f"models/{digest}.json"):
-            return Candidate(address, f"the store has no model {digest[:12]}: rapt models", hopeless=True)
         owner, name = self.api.get(EXPERIMENTS, experiment), predictors.name_of(experiment)
         if owner is None:
             return Candidate(address, "the experiment is no longer there")

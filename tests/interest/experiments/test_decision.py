@@ -67,6 +67,19 @@ def test_the_share_grows_when_a_step_is_over_and_never_shrinks() -> None:
     assert decide(shrunk, grown, OPEN, SERVED, 11 * MINUTE).share == 0.5
 
 
+@pytest.mark.parametrize(("share", "next_one"), [((0.25,), 0.25), ((0.05, 0.2, 0.6), 0.2), ((0.1,), 0.1)])
+def test_a_share_that_is_edited_while_it_runs_is_the_next_larger_one(share: tuple[float, ...], next_one: float) -> None:
+    assert decide(replace(SPEC, share=share), running(), OPEN, SERVED, 10 * MINUTE).share == next_one
+
+
+def test_a_candidate_that_can_never_serve_is_rolled_back_whatever_a_person_decides() -> None:
+    never = Surroundings(served=STABLE, candidate_waits="no bundle", hopeless=True)
+    for spec in (SPEC, replace(SPEC, decision=Forced.PROMOTE)):
+        for status in (Status(), running()):
+            found = decide(spec, status, OPEN, never, MINUTE)
+            assert (found.phase, found.reason) == (Phase.ROLLED_BACK, "no bundle")
+
+
 def test_the_share_does_not_grow_while_nobody_asked_the_candidate() -> None:
     assert look(changed(OPEN, candidate=Tally(3, 0)), minute=30).share == 0.1
 
@@ -150,6 +163,8 @@ def test_looking_twice_is_looking_once() -> None:
         ({"guardrails": [{"metric": "errors", "margin": 1}] * 2}, "guardrails"),
         ({"primary": {"metric": "latency"}}, "primary.metric"),
         ({"window": "10ms"}, "window"),
+        ({"deadline": "9999999d"}, "deadline: 9999999d is over 3650d"),
+        ({"window": "9" * 310 + "d"}, "window"),
         ({"weight": 1}, "weight"),
     ],
 )

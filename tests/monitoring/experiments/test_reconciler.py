@@ -16,6 +16,7 @@ from monitoring.experiments.reconciler import DRAIN_MS, Candidate, Reconciler
 from monitoring.experiments.records import StoredRecords, audits
 from monitoring.experiments.replay import replay
 from tests.monitoring.experiments.written import Written
+from wire import observations
 from wire.objects import ObjectStore
 from wire.proposals import propose, proposed
 
@@ -34,6 +35,7 @@ class KnownWorld:
     def __init__(self, now_ms: Callable[[], int]) -> None:
         self.now_ms = now_ms
         self.latest = STABLE
+        self.gone = {MISSING}
         self.loading: dict[str, int] = {}
 
     def served(self) -> str:
@@ -42,12 +44,14 @@ class KnownWorld:
     def serves(self, digest: str) -> bool:
         return self.latest == digest
 
+    def lacks(self, digest: str) -> str:
+        return "no such model" if digest in self.gone else ""
+
     def promote(self, digest: str) -> None:
+        assert digest not in self.gone
         self.latest = digest
 
-    def candidate(self, experiment: str, digest: str, *, asked: bool = False) -> Candidate:
-        if digest == MISSING:
-            return Candidate("", "no such model", hopeless=True)
+    def candidate(self, experiment: str, digest: str, *, asked: bool = False) -> Candidate:  # noqa: ARG002
         since = self.loading.setdefault(experiment, self.now_ms())
         loaded = asked or self.now_ms() >= since + 2000
         return Candidate(f"host-{experiment}:80", "" if loaded else "it loads")
@@ -285,6 +289,65 @@ def test_a_bundle_that_is_not_there_or_goes_away_ends_it(stage: Stage) -> None:
     stage.second()
     assert (stage.status("x").phase, stage.status("x").reason) == (Phase.ROLLED_BACK, "no such model")
     assert stage.arms.said == []
+    stage.apply("y", SPEC)
+    for _ in range(6):
+        stage.second()
+    assert stage.arms.current.trials
+    stage.world.gone.add(GOOD)
+    status = stage.run("y")
+    assert (status.phase, status.reason) == (Phase.ROLLED_BACK, "no such model")
+    assert stage.world.candidates() == [] and not stage.arms.current.trials
+
+
+@pytest.mark.parametrize("queued", [False, True], ids=["alone", "behind another"])
+def test_one_without_a_bundle_is_not_promoted_by_hand_either_and_holds_up_nothing(stage: Stage, queued: bool) -> None:
+    if queued:
+        stage.apply("first", SPEC)
+        for _ in range(6):
+            stage.second()
+    stage.apply("later", replace(SPEC, candidate=MISSING, decision=Forced.PROMOTE))
+    assert stage.run("later").phase is Phase.ROLLED_BACK
+    assert stage.world.latest == STABLE
+    if queued:
+        assert stage.run("first", lift=0.3).phase is Phase.PROMOTED
+        assert stage.world.latest == GOOD and not stage.arms.current.trials
+
+
+def test_a_promotion_takes_the_place_of_the_model_it_was_compared_with_and_of_no_other(stage: Stage) -> None:
+    stage.apply("x", SPEC)
+    for _ in range(80):
+        stage.second(lift=0.3)
+        if stage.status("x").phase is Phase.PROMOTED:
+            break
+    assert not stage.status("x").finished
+    stage.world.latest = other = "e" * 64  # somebody publishes another model while it is wound up
+    status = stage.run("x")
+    assert status.finished and stage.world.latest == other
+    assert stage.world.candidates() == [] and not stage.arms.current.trials
+
+
+def test_commits_before_its_beginning_are_not_read(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(30):
+        stage.second()
+    read: list[int] = []
+    inner = observations.commit
+
+    def counted(store: ObjectStore, seq: int) -> observations.Commit:
+        read.append(seq)
+        return inner(store, seq)
+
+    monkeypatch.setattr(observations, "commit", counted)
+    stage.reconciler = stage._new()
+    stage.look()
+    assert read == [], "no experiment runs"
+    stage.apply("x", SPEC)
+    for _ in range(10):
+        stage.second()
+    stage.reconciler = stage._new()
+    read.clear()
+    stage.look()
+    head = observations.head(stage.store)
+    assert head is not None and read and min(read) > head.seq - 10
 
 
 def test_a_running_one_is_not_changed_in_what_its_data_stand_on_and_an_ended_one_not_at_all(stage: Stage) -> None:
