@@ -8,10 +8,11 @@ from typing import Any
 
 import msgspec
 
+from interest.errors import InvalidExperiment
 from interest.experiments.analysis import Analysis
 from interest.experiments.decision import Phase, Status, Surroundings, decide
 from interest.experiments.foreign import NAME, Observations
-from interest.experiments.spec import Primary, Spec
+from interest.experiments.spec import MIN_WINDOW_S, MOST_S, Primary, Spec, seconds
 from monitoring.pictures.experiment import Moment, experiment_curve
 
 HOUR_MS = 3_600_000
@@ -76,7 +77,12 @@ class Past:
 
 
 def analysed(found: Observations, *, window: str, margin: float, alpha: float) -> Past:
-    """Every window in order, as a reconciler would have looked; the share stays, nothing but the lift decides."""
+    """Every window in order, as a reconciler would have looked; the share stays, nothing but the lift decides.
+
+    Raises InvalidExperiment for a window that is too short or too long.
+    """
+    if not MIN_WINDOW_S <= seconds(window) <= MOST_S:
+        raise InvalidExperiment(f"a window of {window} is not within {MIN_WINDOW_S:g}s and {MOST_S / 86400:g}d")
     spec = Spec(candidate=CANDIDATE, stable=STABLE, share=(found.share,), window=window, alpha=alpha,
                 primary=Primary(margin=margin), guardrails=(), deadline="100000d")  # fmt: skip
     analysis, around = Analysis(NAME, spec, found.begin_ms), Surroundings(served=STABLE)

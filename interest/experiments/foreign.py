@@ -15,6 +15,8 @@ from interest.errors import InvalidRecord
 from interest.experiments.assignment import Arm
 
 NAME = "analysis"
+LAST_MS = 253_402_300_799_999
+"""The end of the year 9999."""
 
 
 @dataclass(frozen=True)
@@ -110,18 +112,31 @@ def _table(path: Path) -> pa.Table:
 
 
 def _moments(table: pa.Table, name: str, path: Path) -> NDArray[np.int64]:
-    """Milliseconds since 1970, or ISO 8601 (UTC unless stated)."""
+    """Milliseconds since 1970, or ISO 8601 (UTC unless stated), of which what is finer is cut off."""
     column = table[name]
     if pa.types.is_timestamp(column.type):
-        return np.asarray(pc.cast(column, pa.timestamp("ms")).cast(pa.int64()).to_numpy())
+        return _of_timestamps(column, name, path)
     if tables.is_text(column.type) and not pc.all(pc.match_substring_regex(column, tables.WHOLE_NUMBER)).as_py():
         try:
-            moments = pc.cast(pc.replace_substring_regex(column, r"(Z|\+00:?00)$", ""), pa.timestamp("ms"))
+            moments = pc.cast(pc.replace_substring_regex(column, r"(Z|\+00:?00)$", ""), pa.timestamp("ns"))
         except pa.ArrowInvalid as error:
             what = str(error).splitlines()[0]
             raise InvalidRecord(f"{path.name}: column {name!r}: {what}; ISO 8601 in UTC, or milliseconds") from error
-        return np.asarray(moments.cast(pa.int64()).to_numpy())
-    return tables.integer_column(table, name, path)
+        return _of_timestamps(moments, name, path)
+    ts_ms = tables.integer_column(table, name, path)
+    if len(late := np.flatnonzero(ts_ms > LAST_MS)):
+        raise InvalidRecord(
+            f"{path.name} column {name!r} row {late[0] + 1}: {ts_ms[late[0]]} is after the year 9999; "
+            "whole numbers are milliseconds since 1970"
+        )
+    return np.asarray(ts_ms)
+
+
+def _of_timestamps(moments: pa.ChunkedArray, name: str, path: Path) -> NDArray[np.int64]:
+    if moments.null_count:
+        row = int(np.argmax(np.asarray(pc.is_null(moments).to_numpy(), bool)))
+        raise InvalidRecord(f"{path.name} column {name!r} row {row + 1} is empty; a time is needed")
+    return np.asarray(pc.cast(moments, pa.timestamp("ms"), safe=False).cast(pa.int64()).to_numpy())
 
 
 def _arms(table: pa.Table, name: str, meaning: Meaning, path: Path) -> NDArray[np.bool_]:
@@ -162,7 +177,8 @@ def _followed(
         done = done.filter(pc.is_in(done[columns.kind].cast(pa.string()), value_set=pa.array(list(meaning.kinds))))
     if columns.request in shown.column_names and columns.request in done.column_names:
         requests = done[columns.request].cast(pa.string()).combine_chunks()
-        engaged = pc.is_in(shown[columns.request].cast(pa.string()), value_set=requests)
+        # An exposure without a request is nobody's, whatever events have none either.
+        engaged = pc.is_in(shown[columns.request].cast(pa.string()), value_set=requests.drop_null())
         return np.asarray(engaged.to_numpy(), np.float64)
     tables.require(done.column_names, [columns.user, columns.time], path)
     if not done.num_rows:

@@ -121,4 +121,6 @@ def test_a_past_test_is_analysed_and_drawn(tmp_path: Path) -> None:
     assert made["status"]["lift"]["lower"] < 1 / 3 < made["status"]["lift"]["upper"]
     assert len(made["looks"]) == 6
     assert "not tested: give --share" in run("experiments", "analyze", str(tmp_path / "log.csv"), *options).stdout
+    short = run("experiments", "analyze", str(tmp_path / "log.csv"), *options, "--window", "0s").exception
+    assert "a window of 0s is not within 1s and 3650d" in str(short)
     assert "no file" in str(run("experiments", "analyze", str(tmp_path / "none.csv")).exception)

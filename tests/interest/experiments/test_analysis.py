@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from interest.errors import InvalidRecord
@@ -121,9 +122,31 @@ def test_a_foreign_test_joins_by_request_where_both_have_it(tmp_path: Path) -> N
     assert (found.end_ms - found.begin_ms, found.share, found.assumed) == (86_400_000, 0.5, True)
 
 
+def test_exposures_without_a_request_are_joined_to_nothing(tmp_path: Path) -> None:
+    exposures = csv(tmp_path / "e.csv", "user_id,arm,ts_ms,request_id\na,stable,1,\nb,candidate,1,\nc,stable,1,r3\n")
+    events = csv(tmp_path / "v.csv", "request_id,user_id\n,z\nr3,c\n")
+    found = read(exposures, events, Columns(), Meaning(share=0.5))
+    assert found.table["engaged"].to_pylist() == [0.0, 0.0, 1.0]
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_times_may_be_finer_than_milliseconds(tmp_path: Path, unit: str) -> None:
+    moments = pa.array([1_767_225_600_123_456_789 // 10**9, 1_767_225_601], pa.timestamp("s")).cast(pa.timestamp(unit))
+    pq.write_table(
+        pa.table({"user_id": ["a", "b"], "arm": ["stable", "candidate"], "ts_ms": moments, "engaged": [0, 1]}),
+        tmp_path / "e.parquet",
+    )
+    found = read(tmp_path / "e.parquet", None, Columns(), Meaning())
+    assert (found.begin_ms, found.end_ms) == (1_767_225_600_000, 1_767_225_601_000)
+    text = "user_id,arm,ts_ms,engaged\na,stable,2026-01-01T00:00:00.123456,0\nb,candidate,2026-01-01T00:00:01Z,1\n"
+    assert read(csv(tmp_path / "e.csv", text), None, Columns(), Meaning()).begin_ms == 1_767_225_600_123
+
+
 @pytest.mark.parametrize(
     ("text", "named"),
     [
+        ("user_id,arm,ts_ms,engaged\na,stable,2026-01-01T00:00:00,1\nb,candidate,,1\n", "row 2 is empty"),
+        ("user_id,arm,ts_ms,engaged\na,stable,1767225600000000,1\n", "after the year 9999"),
         ("user_id,arm\na,stable\n", "ts_ms"),
         ("user_id,arm,ts_ms,engaged\na,B,1,1\n", "'B'"),
         ("user_id,arm,ts_ms,engaged\na,stable,tomorrow,1\n", "ts_ms"),
