@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import secrets
+import shutil
 import time
 from collections.abc import Iterator, Set
 from contextlib import contextmanager
@@ -12,7 +14,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from interest.bundle import Bundle, open_bundle, seal
+from interest.bundle import MANIFEST, Bundle, open_bundle, seal
 from interest.experiments.decision import Phase, Status
 from interest.experiments.spec import Experiment, Guardrail, Metric, Spec
 from interest.simulator.audience import Audience
@@ -170,6 +172,27 @@ def test_killed_in_every_phase_of_a_rollout_the_decision_is_the_same(
     assert found.phase is Phase.ROLLED_BACK
     assert "the lift is below 0" in found.reason
     assert all(one.same for one in replay(endpoint.store, experiment))
+
+
+def test_deleted_and_applied_again_with_another_candidate_it_begins_anew(
+    endpoint: Endpoint, bundles: tuple[Bundle, Bundle], tmp_path: Path
+) -> None:
+    good, bad = bundles
+    shutil.copytree(bad.folder, tmp_path / "bundle")
+    about = json.loads((tmp_path / "bundle" / MANIFEST).read_text())
+    (tmp_path / "bundle" / MANIFEST).unlink()
+    other = open_bundle(tmp_path / "bundle", seal(tmp_path / "bundle", {**about, "note": "another"}))
+    endpoint.publish(other)
+    models.promote(endpoint.store, good.digest)
+    records = StoredRecords(endpoint.store)
+    name = begin(endpoint, bad.digest)
+    until(lambda: status(endpoint, name).phase is Phase.RUNNING, "it runs")
+    records.delete(name)
+    records.apply(Experiment(name=name, spec=replace(SPEC, candidate=other.digest)), time.time_ns() // 1_000_000)
+    until(lambda: status(endpoint, name).phase is Phase.RUNNING, "it runs with another candidate")
+    assert status(endpoint, name).candidate == other.digest
+    records.delete(name)
+    until(lambda: service.find("candidate", endpoint.settings.run_folder) is None, "no candidate is left")
 
 
 def test_the_joiner_writes_every_request_and_impression_once_though_it_is_killed(endpoint: Endpoint) -> None:
