@@ -193,8 +193,8 @@ def test_a_dead_broker_makes_the_state_old_and_not_ready(broker: KafkaBroker, fe
     broker.kill()
     try:
         until(lambda: reader.freshness().age_ms > 4000, "the state grows old")
-        until(lambda: not reader.freshness().ready, "not ready")
-        assert reader.freshness().alive
+        # Its signs of life may be late on a busy machine.
+        until(lambda: reader.freshness().alive and not reader.freshness().ready, "alive and not ready")
     finally:
         broker.start()
     user = f"again-{secrets.token_hex(4)}"
