@@ -139,8 +139,9 @@ class Reconciler:
             spec, status = one.experiment.spec, one.status
             promoting = status.phase is Phase.PROMOTED and not status.finished
             if promoting:
-                # Over the model that it was compared with, and no other that was made to serve meanwhile.
-                if self.world.served() in {status.stable, ""} and not self.world.lacks(spec.candidate):
+                # Over the model that it was compared with, and no other that was made to serve meanwhile; again when
+                # the candidate serves, since a promotion may have been cut off in the middle.
+                if self.world.served() in {status.stable, spec.candidate, ""} and not self.world.lacks(spec.candidate):
                     self.world.promote(spec.candidate)
                 ours = self.world.served() == spec.candidate
                 promoting = ours and status.share > 0 and not self.world.serves(spec.candidate)
