@@ -26,7 +26,9 @@ LEAST_UNITS = 30
 """Rows (or groups) that each table must have before anything is said."""
 DECILES = 10
 LEVELS = 20
-"""The most frequent levels have a cell each, and those as frequent as the last of them; all others share one."""
+"""The most frequent levels have a cell each; all others share one."""
+MOST_LEVELS = 200
+"""With those that are as frequent as the last of them, where they have rows enough."""
 OTHERS, NULL = -2, -1
 """Their cells, the last of a column of levels."""
 FLAG = frozenset({"false", "true"})
@@ -112,8 +114,11 @@ def cells(pair: Pair) -> tuple[tuple[Ints, Ints], list[str]]:
         # of the rows. All, when each alone has rows enough to be told from the others.
         limit = counts[order[LEVELS]]
         enough = limit * min(pair.rows) >= LEAST_EXPECTED * sum(pair.rows)
-        tied = counts[frequent[-1]] == limit
-        frequent = order[counts[order] >= limit] if tied and enough else frequent[counts[frequent] > limit]
+        tied = order[counts[order] >= limit]
+        if counts[frequent[-1]] == limit and enough and len(tied) <= MOST_LEVELS:
+            frequent = tied
+        else:
+            frequent = frequent[counts[frequent] > limit]
     place = np.full(size + 1, len(frequent))
     place[frequent] = np.arange(len(frequent))
     place[size] = len(frequent) + 1

@@ -61,7 +61,7 @@ def report(
     frames = [_frame(one, numbers, levels) for one in sides]
     metrics = [DataDriftPreset(columns=shown), DataSummaryPreset(columns=shown)]
     tasks = None
-    if target and score and all(one[target].nunique() == 2 for one in frames):
+    if target in levels and score in numbers and all(one[target].nunique() == 2 for one in frames):
         tasks = [BinaryClassification(target=target, prediction_probas=score, pos_label="true")]
         metrics.append(ClassificationPreset(probas_threshold=0.5))
     definition = DataDefinition(numerical_columns=numbers, categorical_columns=levels, classification=tasks)
