@@ -62,6 +62,7 @@ def run(
     from rich.console import Console
 
     from rapt import runs, settings
+    from rapt.tree import State
 
     arguments = {key: value for key, value in chosen.items() if value is not None}
     name, arguments = _given(name, arguments, videos, events, layout, param)
@@ -71,7 +72,10 @@ def run(
         return
     artifacts = [(step.name, key, path) for step in outcome.steps for key, path in step.outputs.items()]
     print_table(("STEP", "ARTIFACT", "PATH"), artifacts)
-    if outcome.published:
+    if outcome.published and outcome.step("publish").state is State.CACHED:
+        how = "rapt apply puts it on trial, --no-cache trains and publishes anew"
+        note(f"model {outcome.model[:12]} was published by an earlier run, and what serves stays as it is; {how}")
+    elif outcome.published:
         note(f"published model {outcome.model[:12]}; see: rapt models")
     elif outcome.held_for:
         note(f"model {outcome.model[:12]} was not published: {outcome.held_for}")
