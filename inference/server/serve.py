@@ -37,7 +37,7 @@ from inference.server.workers import METRICS_FOLDER, orphaned, shares_port
 from wire.errors import PortTaken
 
 LOG = logging.getLogger(__name__)
-LOOK_EVERY_S, GOODBYE_S = 0.5, 1.0
+LOOK_EVERY_S, GOODBYE_S = 0.5, 3.0
 SWITCH_S = 0.0005
 """How long a thread may keep the interpreter from the event loop; 5 ms by default, more than a request takes."""
 BYTES = b"application/octet-stream"

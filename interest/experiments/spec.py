@@ -19,7 +19,7 @@ MIN_WINDOW_S, MOST_S = 1.0, 3650 * 86400.0
 
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$")]
 Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
-Duration = Annotated[str, Meta(pattern=r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$", max_length=20)]
+Duration = Annotated[str, Meta(pattern=r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$")]
 Share = Annotated[float, Meta(gt=0.0, lt=1.0)]
 
 

@@ -154,9 +154,8 @@ def test_what_the_kubelet_says_of_a_candidate_is_passed_on(cluster: Cluster) -> 
 def test_a_model_that_the_store_does_not_have_is_hopeless(cluster: Cluster) -> None:
     cluster.has_stable()
     cluster.has_experiment()
-    found = cluster.world.candidate("new-model", "d" * 64)
-    assert found.hopeless and "no model dddddddddddd" in found.waits
-    assert cluster.world.candidates() == []
+    assert "no model dddddddddddd" in cluster.world.lacks("d" * 64)
+    assert cluster.world.lacks(GOOD) == ""
 
 
 def test_candidates_come_and_go(cluster: Cluster) -> None:
