@@ -45,6 +45,7 @@ def platform() -> dict[str, Any]:
         place = ("RAPT_S3_ENDPOINT", "RAPT_S3_BUCKET")
         kubernetes.use_secret_as_env(task, "rapt-s3", {key: key for key in keys})
         kubernetes.use_config_map_as_env(task, "rapt", {key: key for key in place})
+        kubernetes.use_config_map_as_env(task, "rapt", {"AWS_DEFAULT_REGION": "AWS_DEFAULT_REGION"}, optional=True)
         kubernetes.set_image_pull_policy(task, "IfNotPresent")
         kubernetes.set_timeout(task, 86_400)
         kubernetes.empty_dir_mount(task, "scratch", "/tmp", size_limit="20Gi")  # noqa: S108
