@@ -243,9 +243,17 @@ def _ends(process: psutil.Process, within_s: float) -> bool:
 
 def _alive(process: psutil.Process) -> bool:
     try:
-        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+        return process.is_running() and (process.status() != psutil.STATUS_ZOMBIE or _threads(process.pid) > 1)
     except psutil.NoSuchProcess:
         return False
+
+
+def _threads(pid: int) -> int:
+    """Threads that are left, where the system tells: when the first is a zombie, others may still hold the ports."""
+    try:
+        return sum(1 for _ in Path(f"/proc/{pid}/task").iterdir())
+    except OSError:
+        return 0
 
 
 def last_words(name: str, run_folder: Path) -> str:
