@@ -21,8 +21,6 @@ from wire.errors import ObjectNotFound
 from wire.objects import ObjectStore
 
 MOST_POINTS = 200
-READERS = 8
-"""Commits that are read at the same time."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +77,9 @@ class Curve:
             return
         self.head = newest.seq
         self.read = max(self.read, self._first)
-        with ThreadPoolExecutor(READERS) as pool:
+        with ThreadPoolExecutor(observations.READERS) as pool:
             while not self.complete and time.monotonic() < until:
-                numbers = range(self.read + 1, min(self.read + READERS, self.head) + 1)
+                numbers = range(self.read + 1, min(self.read + observations.READERS, self.head) + 1)
                 for seq, found in zip(numbers, pool.map(self._load, numbers), strict=True):
                     if found is not None:
                         self._take(*found)

@@ -51,7 +51,7 @@ def report(
 ) -> dict[str, bytes]:
     """Files by name: how each column is distributed on both sides, and how `score` predicts `target` where given.
 
-    None when there is no column with values on both sides.
+    There are none when no column has values on both sides.
     """
     sides = tuple(_sampled(one) for one in (reference, current))
     numbers, levels = _kinds(sides, columns)

@@ -156,6 +156,7 @@ def test_a_model_that_the_store_does_not_have_is_hopeless(cluster: Cluster) -> N
     cluster.has_experiment()
     assert "no model dddddddddddd" in cluster.world.lacks("d" * 64)
     assert cluster.world.lacks(GOOD) == ""
+    assert cluster.world.candidates() == []
 
 
 def test_candidates_come_and_go(cluster: Cluster) -> None:
