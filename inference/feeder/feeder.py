@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import logging
-import sys
 import threading
 import time
-from collections.abc import Sequence
 
 from inference.feeder.dead_letters import DeadLetters
 from inference.feeder.metrics import Status
 from inference.state.checkpoint import Checkpointer
 from inference.state.store import StateWriter
 from inference.state.tally import Tally
-from wire.errors import OffsetGone
-from wire.kafka import EARLIEST, EVENTS, Client, Consumer, KafkaSettings, Record, consumer
-from wire.kafka.patience import Patience
+from wire.errors import KafkaUnavailable, UnknownTopic
+from wire.kafka import EARLIEST, EVENTS, UNKNOWN_LAG, Client, KafkaSettings, Record
 from wire.kafka.pulse import Pulse
+from wire.kafka.source import Source
 
 LOG = logging.getLogger(__name__)
 AT_ONCE = 2048
@@ -25,7 +23,6 @@ IDLE_S = 0.05
 BEAT_S = 0.01
 WAIT_MS = 50
 """How soon a broker that lets a fetch wait is asked again: what a viewer does counts that much later."""
-UNKNOWN = sys.maxsize
 
 
 class Feeder:
@@ -42,17 +39,13 @@ class Feeder:
         checkpointer: Checkpointer | None = None,
     ) -> None:
         self._writer = writer
-        self._kafka = kafka
-        self._client = client
         self._pulse = pulse
         self._status = status
         self._ready_lag = ready_lag
         self._checkpointer = checkpointer
         self._dead_letters = DeadLetters(kafka, status)
-        self._patience = Patience(WAIT_MS)
-        self._consumer = self._connect()
+        self._source = Source(kafka, client, EVENTS, self._starts(), self._gone, at_once=AT_ONCE, wait_ms=WAIT_MS)
         self._stamps: dict[int, int] = {}
-        self._expected: dict[int, int] = {}
         self._beaten = 0.0
 
     def run(self, ended: threading.Event) -> None:
@@ -63,14 +56,8 @@ class Feeder:
     def turn(self) -> None:
         """Apply what is there, or find within a moment that nothing is."""
         asked_ms = time.time_ns() // 1_000_000
-        try:
-            records = self._consumer.poll(AT_ONCE, IDLE_S)
-        except OffsetGone as error:
-            self._go_to_earliest(error)
-            return
+        records = self._read()
         if records:
-            if self._expected and self._made_anew(records):
-                return
             self._note(self._writer.apply(records, self._dead_letters.bury))
         if self._checkpointer is not None:
             self._checkpointer.step()
@@ -78,51 +65,40 @@ class Feeder:
         if now - self._beaten >= BEAT_S or not records:
             self._beaten = now
             self._beat(asked_ms)
+            self._source.choose_wait()
         if self._pulse.partitions > self._writer.partitions:
             LOG.info("topic %s has %d partitions now", EVENTS, self._pulse.partitions)
             self._writer.partitions = self._pulse.partitions
-            self._restart()
-        lag = self._status.lag
-        if lag != UNKNOWN and self._patience.changed(records=len(records), lag=lag):
-            LOG.info("%d records behind: fetches may take %d ms", lag, self._patience.wait_ms)
-            self._restart()
+            self._source.go_on_at(self._starts())
 
     def close(self) -> None:
         """End the connections."""
         self._writer.beat(0, self._status.fresh_at_ms, self._status.lag, ready=False)
-        self._consumer.close()
+        self._source.close()
         self._dead_letters.close()
 
-    def _connect(self) -> Consumer:
+    def _starts(self) -> dict[int, int]:
         known = self._writer.offsets()
-        starts = {(EVENTS, number): known.get(number, EARLIEST) for number in range(self._writer.partitions)}
-        return consumer(self._kafka, starts, self._client, wait_ms=self._patience.wait_ms)
+        return {number: known.get(number, EARLIEST) for number in range(self._writer.partitions)}
 
-    def _restart(self) -> None:
-        self._consumer.close()
-        self._consumer = self._connect()
+    def _read(self) -> list[Record]:
+        """What is there; nothing while the brokers are away, which the beat tells."""
+        if self._source.connected or self._pulse.alive:
+            try:
+                return self._source.poll(IDLE_S)
+            except (KafkaUnavailable, UnknownTopic) as error:
+                LOG.warning("cannot read for now: %s", error)
+                self._source.close()
+        time.sleep(IDLE_S)
+        return []
 
-    def _go_to_earliest(self, error: OffsetGone) -> None:
+    def _gone(self, partition: int, made_anew: bool) -> None:
         """Records were deleted before they were read; the histories go on with what there is."""
-        LOG.error("%s; going on at the earliest record, histories lack what lay between", error)
         self._status.offsets_gone += 1
-        self._expected[error.partition] = self._writer.offsets().get(error.partition, 0)
-        self._consumer.seek(EVENTS, error.partition, EARLIEST)
-
-    def _made_anew(self, records: Sequence[Record]) -> bool:
-        """Whether the first records after a gap are older than what was read: then the topic is another one."""
-        for record in records:
-            expected = self._expected.pop(record.partition, None)
-            if expected is not None and record.offset < expected:
-                LOG.error(
-                    "topic %s was made anew (partition %d had reached %d, now begins at %d): all histories begin again",
-                    EVENTS, record.partition, expected, record.offset,
-                )  # fmt: skip
-                self._expected.clear()
-                self._writer.clear()
-                self._restart()
-                return True
-        return False
+        if made_anew:
+            LOG.error("topic %s was made anew (partition %d): all histories begin again", EVENTS, partition)
+            self._writer.clear()
+            self._source.go_on_at(self._starts())
 
     def _note(self, tally: Tally) -> None:
         status = self._status
@@ -132,18 +108,20 @@ class Feeder:
 
     def _beat(self, asked_ms: int) -> None:
         status = self._status
-        lags = {partition: lag for (_, partition), lag in self._consumer.lags().items()}
+        lags = self._source.lags()
         behind = [partition for partition, lag in lags.items() if lag]
-        status.lag = UNKNOWN if UNKNOWN in lags.values() else sum(lags.values())
+        status.lag = UNKNOWN_LAG if UNKNOWN_LAG in lags.values() else sum(lags.values())
         if self._pulse.alive:
             fresh_at_ms = min((self._stamps.get(one, 0) for one in behind), default=asked_ms)
             status.fresh_at_ms = max(fresh_at_ms, status.fresh_at_ms) if behind else asked_ms
         status.viewers, status.evictions = self._writer.viewers, self._writer.evictions
         status.offsets = self._writer.offsets()
-        if status.lag > self._ready_lag:
-            status.waits_for = "the lag" if status.lag < UNKNOWN else "the first answer of the brokers"
+        if not self._pulse.alive:
+            status.waits_for = f"the brokers: {self._pulse.problem}"
+        elif status.lag > self._ready_lag:
+            status.waits_for = "the lag" if status.lag < UNKNOWN_LAG else "the first answer of the brokers"
         else:
-            status.waits_for = "" if self._pulse.alive else f"the brokers: {self._pulse.problem}"
+            status.waits_for = ""
         if self._checkpointer is not None:
             outcomes = self._checkpointer.outcomes
             status.checkpoints, status.checkpoints_failed = outcomes.written, outcomes.failed

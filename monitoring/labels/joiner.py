@@ -17,12 +17,14 @@ from monitoring.labels.metrics import Status
 from monitoring.labels.partition import TOPICS
 from monitoring.labels.probe import Probe
 from monitoring.labels.settings import LabelSettings
-from monitoring.labels.source import Source
 from wire.errors import KafkaUnavailable, ObjectStoreError, UnknownTopic
 from wire.kafka import EARLIEST, UNKNOWN_LAG, Client, KafkaSettings
+from wire.kafka.source import Source
 from wire.observations import Commit
 
 LOG = logging.getLogger(__name__)
+AT_ONCE = 4096
+WAIT_MS = 250
 IDLE_S = 0.05
 """The longest wait for a record, and to hear that it is to end."""
 AHEAD_MS = 60_000
@@ -51,7 +53,8 @@ class Joiner:
         for topic, name in enumerate(TOPICS):
             starts = dict.fromkeys(range(partitions), EARLIEST)
             starts |= {number: place.replay[topic] for number, place in commit.places.items() if number in starts}
-            self._sources.append(Source(kafka, client, name, starts, partial(self._gone, topic)))
+            gone = partial(self._gone, topic)
+            self._sources.append(Source(kafka, client, name, starts, gone, at_once=AT_ONCE, wait_ms=WAIT_MS))
         status.counts, status.partitions, status.seq = self._joined.counts, partitions, commit.seq
         status.writer = ledger.writer
         now = time.monotonic()

@@ -120,5 +120,7 @@ def feeder(tmp_path: Path, broker: KafkaBroker, object_store_env: dict[str, str]
         },
     )
     yield one
-    if one.process is not None and one.process.poll() is None:
-        one.end(signal.SIGKILL)
+    if one.process is not None:
+        print("the feeder said:", one.log[-3000:])  # is shown with a failure
+        if one.process.poll() is None:
+            one.end(signal.SIGKILL)

@@ -10,12 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from inference.feeder.feeder import Feeder
+from inference.feeder.metrics import Status
 from inference.state import open_reader
 from interest.records import Event
 from tests.inference.feeder.conftest import FeederProcess, create_topics, until
 from tests.inference.state.streams import encode, event, random_topic, writing
 from tests.kafka_broker import KafkaBroker
-from wire.kafka import EARLIEST, EVENTS, EVENTS_DEAD, Producer, Record, consumer, producer
+from wire.kafka import EARLIEST, EVENTS, EVENTS_DEAD, Client, Producer, Record, consumer, producer
+from wire.kafka.pulse import Pulse
 
 pytestmark = pytest.mark.slow
 
@@ -202,6 +205,45 @@ def test_a_dead_broker_makes_the_state_old_and_not_ready(broker: KafkaBroker, fe
     send(sender, event(user, now_ms()))
     sender.close()
     until(lambda: len(reader.read(user).rows) == 1 and reader.freshness().ready, "fresh again")
+
+
+@pytest.mark.parametrize("client", Client)
+def test_brokers_that_die_while_it_connects_anew_are_waited_for(
+    broker: KafkaBroker, client: Client, tmp_path: Path
+) -> None:
+    """It does so by itself when the topic grows, and when it is far behind or level again."""
+    from kafka.admin import KafkaAdminClient
+
+    kafka, status = broker.plain, Status()
+    pulse = Pulse(kafka)
+    pulse.start()
+    with writing(tmp_path, 1000, 0) as writer:
+        until(lambda: pulse.partitions > 0, "the partitions are known")
+        writer.partitions = pulse.partitions
+        more = pulse.partitions + 1
+        feeder = Feeder(writer, kafka, client, pulse, status, ready_lag=1000)
+        admin = KafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+        admin.create_partitions({EVENTS: more})
+        admin.close()
+        until(lambda: pulse.partitions == more, "the topic has grown")
+        broker.kill()
+        try:
+            feeder.turn()  # hears of the partition
+            feeder.turn()  # connects anew
+        finally:
+            broker.start()
+        sender = producer(kafka, client)
+        send(sender, *(event(f"grown-{number}", now_ms()) for number in range(50 * more)))
+        sender.close()
+
+        def level() -> bool:
+            feeder.turn()
+            return status.lag == 0 and not status.waits_for
+
+        until(level, "it goes on")
+        assert set(status.offsets) == set(range(more))
+        feeder.close()
+    pulse.stop()
 
 
 def test_deleted_records_are_a_gap_and_a_topic_made_anew_begins_all_histories_again(

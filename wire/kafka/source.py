@@ -6,26 +6,33 @@ import logging
 from collections.abc import Callable, Mapping
 
 from wire.errors import OffsetGone
-from wire.kafka import EARLIEST, UNKNOWN_LAG, Client, Consumer, KafkaSettings, Record, consumer
+from wire.kafka.clients import consumer
 from wire.kafka.patience import Patience
+from wire.kafka.places import Place
+from wire.kafka.records import EARLIEST, UNKNOWN_LAG, Consumer, Record
+from wire.kafka.settings import Client, KafkaSettings
 
 LOG = logging.getLogger(__name__)
-AT_ONCE = 4096
-WAIT_MS = 250
 
 Gone = Callable[[int, bool], None]
 """Is told the partition in which records were deleted unread, and whether its topic was made anew."""
 
 
 class Source:
-    """All partitions of a topic from `starts` on; raises KafkaUnavailable and KafkaDenied, and may be asked again."""
+    """The partitions in `starts` of a topic, from those offsets (or EARLIEST) on.
+
+    A poll gives at most `at_once` records; with nothing to read, the broker is asked again after `wait_ms`.
+    To open one and to poll may raise KafkaUnavailable, UnknownTopic and KafkaDenied; poll may be called again then.
+    """
 
     def __init__(
-        self, kafka: KafkaSettings, client: Client, topic: str, starts: Mapping[int, int], on_gone: Gone
-    ) -> None:
+        self, kafka: KafkaSettings, client: Client, topic: str, starts: Mapping[int, int], on_gone: Gone,
+        *, at_once: int, wait_ms: int,
+    ) -> None:  # fmt: skip
         self._kafka, self._client, self.topic, self._on_gone = kafka, client, topic, on_gone
-        self._places = {(topic, number): offset for number, offset in starts.items()}
-        self._patience = Patience(WAIT_MS)
+        self._places = self._named(starts)
+        self._at_once = at_once
+        self._patience = Patience(wait_ms)
         self._came = 0
         self._gone: set[int] = set()
         self._consumer: Consumer | None = None
@@ -36,14 +43,21 @@ class Source:
         source = self._consumer or self._open()
         for number in list(self._gone):
             self._to_earliest(source, number)
+        if self._consumer is not source:  # `on_gone` goes on elsewhere
+            return []
         try:
-            records = source.poll(AT_ONCE, timeout_s)
+            records = source.poll(self._at_once, timeout_s)
             self._came += len(records)
             return records
         except OffsetGone as error:
-            LOG.error("%s; going on at the earliest record, labels lack what lay between", error)
+            LOG.error("%s; going on at the earliest record, what lay between is lost", error)
             self._gone.add(error.partition)
             return []
+
+    @property
+    def connected(self) -> bool:
+        """Whether the next poll has not to open a connection first."""
+        return self._consumer is not None
 
     def positions(self) -> dict[int, int]:
         """By partition the offset that comes next."""
@@ -61,7 +75,14 @@ class Source:
         lags = self.lags().values()
         came, self._came = self._came, 0
         if UNKNOWN_LAG not in lags and self._patience.changed(records=came, lag=sum(lags)):
+            LOG.info("%d records behind: fetches may take %d ms", sum(lags), self._patience.wait_ms)
             self.close()
+
+    def go_on_at(self, starts: Mapping[int, int]) -> None:
+        """Read these partitions from these offsets on, instead of those before."""
+        self.close()
+        self._gone.clear()
+        self._places = self._named(starts)
 
     def close(self) -> None:
         """End the connection; the next poll opens another."""
@@ -69,6 +90,9 @@ class Source:
             self._places = self._consumer.positions()
             self._consumer.close()
             self._consumer = None
+
+    def _named(self, starts: Mapping[int, int]) -> dict[Place, int]:
+        return {(self.topic, number): offset for number, offset in starts.items()}
 
     def _open(self) -> Consumer:
         self._consumer = consumer(self._kafka, self._places, self._client, wait_ms=self._patience.wait_ms)
