@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import logging
-import threading
 
 import msgspec
 import numpy as np
 
 from interest.records import Content
 from interest.scoring import Scorer
-from wire.errors import KafkaError
-from wire.kafka import CONTENT, EARLIEST, Client, KafkaSettings, Record, consumer
+from wire.kafka import CONTENT, KafkaSettings, Record
+from wire.kafka.follower import Follower
 
 LOG = logging.getLogger(__name__)
-BATCH = 512
-POLL_S = 0.2
-AGAIN_S = 1.0
 PATIENCE_S = 10.0
 """How long a new model waits for the videos that are there already, before it serves without some."""
 
@@ -27,24 +23,20 @@ class NewVideos:
     """Follows the topic from its beginning, in its own thread, and puts what is this model's into its catalogue."""
 
     def __init__(self, settings: KafkaSettings, scorer: Scorer) -> None:
-        self.settings, self.scorer = settings, scorer
+        self.scorer = scorer
         self.added = 0
         self.rejected = 0
-        self.caught_up = threading.Event()
-        self._ended = threading.Event()
-        self._offset = EARLIEST
-        self._thread = threading.Thread(target=self._run, name="new-videos", daemon=True)
+        self._follower = Follower(settings, CONTENT, self.apply)
 
     def start(self) -> None:
         """Begin, and wait a while until all that was there is in the catalogue."""
-        self._thread.start()
-        if not self.caught_up.wait(PATIENCE_S):
+        self._follower.start()
+        if not self._follower.caught_up.wait(PATIENCE_S):
             LOG.warning("the topic %r is not read to its end yet; its videos come later", CONTENT)
 
     def close(self) -> None:
         """End following."""
-        self._ended.set()
-        self._thread.join()
+        self._follower.close()
 
     def apply(self, records: list[Record]) -> None:
         """Put the newest content of each video into the catalogue; what is of other models or bad is passed over."""
@@ -66,25 +58,3 @@ class NewVideos:
             lengths = np.array([one.duration_s for one in fitting])
             self.scorer.catalogue.put([one.video_id for one in fitting], vectors, lengths)
             self.added += len(fitting)
-
-    def _run(self) -> None:
-        while not self._ended.is_set():
-            try:
-                self._follow()
-            except KafkaError as error:
-                LOG.warning("no new videos for now: %s", error)
-                self._ended.wait(AGAIN_S)
-
-    def _follow(self) -> None:
-        place = (CONTENT, 0)
-        source = consumer(self.settings, {place: self._offset}, Client.CONFLUENT)
-        try:
-            while not self._ended.is_set():
-                records = source.poll(BATCH, POLL_S)
-                if records:
-                    self.apply(records)
-                    self._offset = records[-1].offset + 1
-                if not self.caught_up.is_set() and source.lags().get(place) == 0:
-                    self.caught_up.set()
-        finally:
-            source.close()

@@ -12,8 +12,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -77,13 +79,13 @@ def run(
     folder = folder.resolve()
     begun = time.monotonic()
     _prepare(folder, text, given)
-    with (folder / LOG).open("wb") as log:
+    with _temporary() as temporary, (folder / LOG).open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "pipelines._child", str(folder)],
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env=_environment(folder, environment),
+            env={**_environment(folder, environment), "TMPDIR": temporary},
             start_new_session=True,
         )
         try:
@@ -99,6 +101,17 @@ def run(
     told = {path.stem: _last(path) for path in sorted(folder.glob("*.jsonl"))}
     steps = {name: _ended(last) for name, last in told.items() if last["event"] == "ended"}
     return Outcome(folder, time.monotonic() - begun, steps)
+
+
+@contextmanager
+def _temporary() -> Iterator[str]:
+    """For what kfp and the steps put among temporary files: kfp leaves a folder a step there, a killed step more."""
+    try:
+        made = tempfile.TemporaryDirectory(prefix="rapt-", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise RunFolderUnusable(f"cannot write temporary files: {error}; set TMPDIR to a folder that can be") from error
+    with made as path:
+        yield path
 
 
 def _prepare(folder: Path, text: str, arguments: Mapping[str, Any]) -> None:

@@ -20,12 +20,12 @@ from safetensors import SafetensorError, safe_open
 
 from interest.bundle import MANIFEST, check_file, read_manifest
 from interest.errors import InvalidBundle
-from wire.errors import KafkaError, ObjectNotFound, ObjectStoreError
-from wire.kafka import CONTENT, EARLIEST, Client, KafkaSettings, Record, consumer
+from wire.errors import ObjectNotFound, ObjectStoreError
+from wire.kafka import CONTENT, KafkaSettings, Record
+from wire.kafka.follower import Follower
 from wire.objects import ObjectStore
 
 LOG = logging.getLogger(__name__)
-BATCH, POLL_S = 512, 0.2
 AGAIN_S, MISSING_AGAIN_S = 1.0, 60.0
 PATIENCE_S = 10.0
 """How long labels wait, after the start, for topic `content`, which may be missing or unreadable."""
@@ -45,11 +45,10 @@ class Durations:
     """Seconds by video; a video has the same length for all models."""
 
     def __init__(self, store: ObjectStore, kafka: KafkaSettings) -> None:
-        self._store, self._kafka = store, kafka
+        self._store, self._content = store, Follower(kafka, CONTENT, self._apply)
         self._seconds: dict[str, float] = {}
         self._again_at: dict[str, float] = {}
         self._loaded: set[str] = set()
-        self._level = threading.Event()
         self._over = threading.Event()
         self._began = time.monotonic()
 
@@ -59,16 +58,17 @@ class Durations:
     def start(self) -> None:
         """Begin to read."""
         self._began = time.monotonic()
-        for target in (self._follow_content, self._load_catalogues):
-            threading.Thread(target=target, name=target.__name__, daemon=True).start()
+        self._content.start()
+        threading.Thread(target=self._load_catalogues, name="load-catalogues", daemon=True).start()
 
     def stop(self) -> None:
         """Read no more; what is under way is left alone."""
         self._over.set()
+        self._content.stop()
 
     def settled(self, digests: Iterable[str]) -> bool:
         """Whether all that can be known now is known of these models' videos; has it read if not."""
-        level = self._level.is_set() or time.monotonic() >= self._began + PATIENCE_S
+        level = self._content.caught_up.is_set() or time.monotonic() >= self._began + PATIENCE_S
         waiting = [digest for digest in digests if DIGEST.fullmatch(digest) and digest not in self._loaded]
         for digest in waiting:
             self._again_at.setdefault(digest, 0.0)
@@ -105,32 +105,13 @@ class Durations:
             self.put(video_id, seconds)
         self._loaded.add(digest)
 
-    def _follow_content(self) -> None:
-        while not self._over.is_set():
+    def _apply(self, records: list[Record]) -> None:
+        for record in records:
             try:
-                self._follow()
-            except KafkaError as error:
-                LOG.warning("no new videos' lengths for now: %s", error)
-                self._over.wait(AGAIN_S)
-
-    def _follow(self) -> None:
-        place = (CONTENT, 0)
-        source = consumer(self._kafka, {place: EARLIEST}, Client.CONFLUENT)
-        try:
-            while not self._over.is_set():
-                for record in source.poll(BATCH, POLL_S):
-                    self._apply(record)
-                if not self._level.is_set() and source.lags().get(place) == 0:
-                    self._level.set()
-        finally:
-            source.close()
-
-    def _apply(self, record: Record) -> None:
-        try:
-            found = _length(record.value or b"")
-        except msgspec.DecodeError:
-            return  # a tombstone, or what the servers complain about
-        self.put(found.video_id, found.duration_s)
+                found = _length(record.value or b"")
+            except msgspec.DecodeError:
+                continue  # a tombstone, or what the servers complain about
+            self.put(found.video_id, found.duration_s)
 
 
 def catalogue_durations(store: ObjectStore, digest: str) -> dict[str, float]:

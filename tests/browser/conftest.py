@@ -24,10 +24,11 @@ from monitoring.experiments.records import StoredRecords
 from rapt.traffic import Traffic
 from tests.browser import axe
 from tests.inference.catalogue_feed.material import make_clips
-from tests.inference.endpoint import DEADLINE_S, Endpoint, until
+from tests.inference.endpoint import DEADLINE_S, Endpoint
 from tests.monitoring.app import made, stage
 from tests.monitoring.app.stage import HOSTILE, Model
 from tests.ports import free_ports
+from tests.waiting import until
 
 PICTURES = Path("build") / "browser"
 WIDE, NARROW = (1280, 900), (375, 800)

@@ -14,9 +14,9 @@ from playwright.sync_api import Page, expect
 from interest.records import Event, Kind
 from tests.browser import axe
 from tests.browser.conftest import NARROW, WIDE, Dashboard, Visit
-from tests.inference.endpoint import until
 from tests.monitoring.app import stage
 from tests.monitoring.app.stage import HOSTILE, HOSTILE_ID
+from tests.waiting import until
 from wire.kafka import EVENTS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -23,6 +22,7 @@ from tests.containers.steps import Containers, Ended, Run, shared
 from tests.observed import observe
 from tests.pipelines.small import fetch, films, own, ungated
 from tests.trained import SMALL
+from tests.waiting import until
 from wire import reports
 from wire.models import fetch_bundle, latest
 from wire.objects import ObjectStore
@@ -194,11 +194,3 @@ print(json.dumps([tools, importlib.util.find_spec("pip") is None, os.getuid(),
     history = ["docker", "history", "--no-trunc", IMAGES[name]]
     told = subprocess.run(history, capture_output=True, text=True, check=True).stdout.lower()
     assert "secret" not in told and "password" not in told and "token" not in told
-
-
-def until(condition: Callable[[], bool], deadline_s: float = 120.0) -> None:
-    """Wait until it holds."""
-    give_up_at = time.monotonic() + deadline_s
-    while not condition():
-        assert time.monotonic() < give_up_at
-        time.sleep(0.05)

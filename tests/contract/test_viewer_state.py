@@ -162,9 +162,9 @@ def test_a_cleared_store_begins_again(store: Store) -> None:
 
 
 def test_freshness_is_what_the_feeder_told_last(store: Store) -> None:
-    now_ms = int(time.time() * 1000)
     topic = Topic()
     store.writer.apply([topic.add(event("u")), topic.add(event("w"))])
+    now_ms = int(time.time() * 1000)
     store.writer.beat(now_ms, now_ms - 3000, 17, ready=True)
     fresh = store.reader.freshness()
     assert 3000 <= fresh.age_ms < 60_000

@@ -59,7 +59,7 @@ def test_ctrl_c_ends_all_and_the_next_run_goes_on(rapt: Rapt) -> None:
 
         assert process.returncode == 130, told
         assert "Traceback" not in told
-        assert not psutil.wait_procs([one for one in began if one != rapt.store()], timeout=15)[1]
+        assert not psutil.wait_procs([one for one in began if one != rapt.store()], timeout=60)[1]
         assert not list(rapt.last_run().glob(f"artifacts/*/{step.replace('_', '-')}/{output}"))
 
     done = rapt.document(*MEDIA)

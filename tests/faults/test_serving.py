@@ -17,7 +17,8 @@ from inference.state.timeline import rebuild
 from interest.bundle import Bundle
 from interest.records import Event
 from rapt import service, stack, supervisor
-from tests.inference.endpoint import DEADLINE_S, Endpoint, running, until, watched
+from tests.inference.endpoint import DEADLINE_S, Endpoint, running, watched
+from tests.waiting import until
 from wire.errors import KafkaError
 from wire.kafka import EVENTS, Client, Record, producer
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,14 +111,6 @@ def watched(user_id: str, video_id: str, number: int, ts_ms: int, watch_ms: int 
         event_id=f"{user_id}-{number}", user_id=user_id, video_id=video_id, request_id=f"r-{user_id}-{number}",
         ts_ms=ts_ms, kind=Kind.WATCH, watch_ms=watch_ms,
     )  # fmt: skip
-
-
-def until(condition: Callable[[], bool], what: str, deadline_s: float = DEADLINE_S) -> None:
-    """Wait until it holds."""
-    give_up_at = time.monotonic() + deadline_s
-    while not condition():
-        assert time.monotonic() < give_up_at, f"{what} did not come true within {deadline_s:g} s"
-        time.sleep(0.02)
 
 
 @contextmanager

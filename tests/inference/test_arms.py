@@ -19,7 +19,7 @@ from interest.serving import Answer, Ask
 from interest.viewer_rows import ROW
 from monitoring.experiments.arms import ArmsWriter, newest
 from tests.brokers import EmbeddedBroker
-from tests.inference.endpoint import until
+from tests.waiting import until
 from wire.kafka import ALL, ARMS, Admin, KafkaSettings, Record
 
 STABLE, CANDIDATE = "a" * 64, "b" * 64

@@ -14,7 +14,8 @@ from interest.records import Video
 from rapt import cli
 from rapt.errors import InvalidOption
 from tests.clips import Clip, make
-from tests.inference.endpoint import Endpoint, until, watched
+from tests.inference.endpoint import Endpoint, watched
+from tests.waiting import until
 
 KNOWN = "sim-00001"
 

@@ -17,7 +17,8 @@ from interest.bundle import Bundle
 from interest.records import Event, Exposure
 from interest.scoring import Scorer
 from interest.viewer_rows import ROW, feedback, row
-from tests.inference.endpoint import Endpoint, until, watched
+from tests.inference.endpoint import Endpoint, watched
+from tests.waiting import until
 from wire.kafka import EVENTS, EXPOSURES
 
 PREDICT, EXPLAIN, INFER = "/v1/models/interest:predict", "/v1/models/interest:explain", "/v2/models/interest/infer"

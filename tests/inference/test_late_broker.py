@@ -10,8 +10,9 @@ import pytest
 
 from rapt import service, stack
 from rapt.settings import Settings
-from tests.inference.endpoint import DEADLINE_S, until
+from tests.inference.endpoint import DEADLINE_S
 from tests.ports import free_ports
+from tests.waiting import until
 
 BODY = b'{"instances": [{"user_id": "u", "video_ids": ["v"]}]}'
 

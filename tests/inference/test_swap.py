@@ -10,8 +10,9 @@ import pytest
 from interest.bundle import MANIFEST, Bundle
 from interest.records import Content
 from interest.training.settings import TrainSettings
-from tests.inference.endpoint import Endpoint, until
+from tests.inference.endpoint import Endpoint
 from tests.interest.small_model import train
+from tests.waiting import until
 from wire import models
 from wire.kafka import CONTENT, Client, producer
 

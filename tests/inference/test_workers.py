@@ -12,8 +12,9 @@ import psutil
 import pytest
 
 from rapt import serving
-from tests.inference.endpoint import Endpoint, until
+from tests.inference.endpoint import Endpoint
 from tests.ports import free_ports
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 

@@ -15,8 +15,8 @@ import httpx
 import pytest
 import yaml
 
-from tests.inference.endpoint import until
 from tests.ports import free_ports
+from tests.waiting import until
 
 needs_prometheus = pytest.mark.skipif(
     shutil.which("prometheus") is None, reason="queries are asked of a real Prometheus, of Debian's package prometheus"

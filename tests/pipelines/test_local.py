@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +20,7 @@ from pipelines.errors import InvalidArgument, RunFolderUnusable, StepFailed
 from pipelines.local import LOG, Outcome, _failure, run
 from pipelines.training import training
 from tests.pipelines.small import fetch, films, own, ungated, world
+from tests.waiting import until
 from wire.models import latest
 from wire.objects import ObjectStore
 
@@ -178,8 +178,19 @@ def test_what_stops_the_watcher_stops_the_steps(background: bool, environment: d
 
     steps = set(seen) - earlier
     assert steps
-    assert not psutil.wait_procs(steps, timeout=15)[1]
+    assert not psutil.wait_procs(steps, timeout=60)[1]
     assert not list(tmp_path.glob("artifacts/**/videos.jsonl"))
+
+
+def test_nothing_is_left_among_temporary_files(
+    environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary, seen = tmp_path / "tmp", set[Path]()
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    run(films, {}, tmp_path / "run", environment, watch=lambda: seen.update(temporary.glob("*/*")))
+    assert seen
+    assert not list(temporary.iterdir())
 
 
 def test_the_steps_end_when_the_program_that_runs_them_is_killed(environment: dict[str, str], tmp_path: Path) -> None:
@@ -189,14 +200,14 @@ def test_the_steps_end_when_the_program_that_runs_them_is_killed(environment: di
     )
     program = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, env={**os.environ, **environment})
     try:
-        wait_for(rendered(tmp_path, 0))
+        until(rendered(tmp_path, 0))
         steps = psutil.Process(program.pid).children(recursive=True)
     finally:
         program.kill()
         program.wait()
 
     assert steps
-    assert not psutil.wait_procs(steps, timeout=15)[1]
+    assert not psutil.wait_procs(steps, timeout=60)[1]
 
 
 def test_what_kfp_patches_stays_out_of_our_process(
@@ -296,10 +307,3 @@ def kill_step() -> None:
         with suppress(psutil.NoSuchProcess):  # one that has ended meanwhile, of which there is no command line
             if "kfp.dsl.executor_main" in process.cmdline() and "python" in process.name():
                 process.kill()
-
-
-def wait_for(condition: Callable[[], bool], deadline_s: float = 60) -> None:
-    end = time.monotonic() + deadline_s
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)

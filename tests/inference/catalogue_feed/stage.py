@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from interest.records import Content, Video
 from tests.brokers import EmbeddedBroker
 from tests.inference.catalogue_feed.material import CAPTIONS, Model
 from tests.ports import free_ports
+from tests.waiting import until
 from tests.wire.web import Web, file
 from wire.kafka import CONTENT, EARLIEST, VIDEOS, VIDEOS_DEAD, Admin, KafkaSettings, Record, Topic, consumer, producer
 from wire.models import LATEST, publish_bundle
@@ -171,16 +171,7 @@ class Process:
             except httpx.TransportError:
                 return False
 
-        until(ready, START_S)
-
-
-def until(condition: Callable[[], T], deadline_s: float = DEADLINE_S) -> T:
-    """What `condition` gives once it is true."""
-    give_up_at = time.monotonic() + deadline_s
-    while not (found := condition()):
-        assert time.monotonic() < give_up_at, "it never came true"
-        time.sleep(0.01)
-    return found
+        until(ready, deadline_s=START_S)
 
 
 def content(record: Record) -> Content:

@@ -8,7 +8,8 @@ import pytest
 
 from interest.records import Video
 from tests.inference.catalogue_feed.material import CAPTIONS, Model
-from tests.inference.catalogue_feed.stage import Stage, content_of, until
+from tests.inference.catalogue_feed.stage import Stage, content_of
+from tests.waiting import until
 from tests.wire.web import Handler, file, status
 
 pytestmark = pytest.mark.slow

@@ -7,7 +7,8 @@ import pytest
 
 from inference.catalogue_feed.progress import Progress, ProgressNote
 from tests.inference.catalogue_feed.material import Model
-from tests.inference.catalogue_feed.stage import Stage, content_of, until
+from tests.inference.catalogue_feed.stage import Stage, content_of
+from tests.waiting import until
 from wire.models import LATEST
 
 pytestmark = pytest.mark.slow

@@ -11,7 +11,8 @@ import pytest
 from inference.catalogue_feed.progress import Progress, ProgressNote
 from interest.records import Video
 from tests.inference.catalogue_feed.material import Model
-from tests.inference.catalogue_feed.stage import Process, Stage, until
+from tests.inference.catalogue_feed.stage import Process, Stage
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 

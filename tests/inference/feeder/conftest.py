@@ -7,8 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from tests.brokers import real_kafka
 from tests.inference.state.streams import without_checkpoints
 from tests.kafka_broker import KafkaBroker
 from tests.ports import free_ports
+from tests.waiting import until
 from wire.kafka import ALL, Admin, KafkaSettings
 from wire.objects import ObjectStore
 
@@ -38,14 +38,6 @@ def create_topics(settings: KafkaSettings) -> None:
     admin = Admin(settings)
     admin.create(ALL)
     admin.close()
-
-
-def until(condition: Callable[[], bool], what: str, deadline_s: float = DEADLINE_S) -> None:
-    """Wait until the condition holds."""
-    give_up_at = time.monotonic() + deadline_s
-    while not condition():
-        assert time.monotonic() < give_up_at, f"not within {deadline_s:g} s: {what}"
-        time.sleep(0.01)
 
 
 @dataclass

@@ -11,8 +11,9 @@ from inference.state import open_reader
 from inference.state.valkey_store import ValkeyReader
 from tests.brokers import EmbeddedBroker
 from tests.contract.test_viewer_state import server
-from tests.inference.feeder.conftest import FeederProcess, create_topics, until
+from tests.inference.feeder.conftest import FeederProcess, create_topics
 from tests.inference.state.streams import encode, event, without_checkpoints
+from tests.waiting import until
 from wire.kafka import EVENTS, Producer, producer
 from wire.objects import ObjectStore
 
@@ -100,5 +101,5 @@ def test_a_feeder_with_a_valkey_goes_on_where_the_killed_one_was(
         feeder.start()
         until(lambda: len(reader.read(user).rows) == 5, "the others too")
         assert feeder.status()["records"] < 5 + 3
-        assert reader.freshness().ready
+        until(lambda: reader.freshness().ready, "ready")
         assert feeder.end() == 0

@@ -14,10 +14,10 @@ from monitoring.app import sources
 from monitoring.app.atlas import Atlas, Kind, sample
 from monitoring.app.served import Served
 from monitoring.app.views.atlas import arm
-from tests.inference.endpoint import until
 from tests.monitoring.app.conftest import Page, charts, read_as_markdown
 from tests.monitoring.app.stage import HOSTILE_ID
 from tests.ports import free_ports
+from tests.waiting import until
 from wire.kafka import CONTENT, KafkaSettings, producer
 from wire.objects import ObjectStore
 

@@ -31,12 +31,12 @@ from rapt import cli, service, serving, stack
 from rapt.settings import Settings
 from rapt.traffic import Plan, Traffic
 from tests.clips import real_clip
-from tests.inference.endpoint import until
 from tests.interest.worlds import small_world
 from tests.monitoring.alerts.test_rules import ALERTS
 from tests.monitoring.prometheus import Prometheus, needs_prometheus, prometheus
 from tests.monitoring.queries import KUBE_STATE_METRICS, KUBELET, asked, filled, names, operands
 from tests.ports import free_ports
+from tests.waiting import until
 from tests.watching import watching
 from tests.wire import web as webs
 from wire import models

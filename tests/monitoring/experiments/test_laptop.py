@@ -24,8 +24,9 @@ from monitoring.experiments.records import StoredRecords, audits
 from monitoring.experiments.replay import replay
 from rapt import service
 from rapt.traffic import Plan
-from tests.inference.endpoint import Endpoint, running, until
+from tests.inference.endpoint import Endpoint, running
 from tests.interest.worlds import signal_features, small_world
+from tests.waiting import until
 from tests.watching import Watched, watching
 from wire import models, observations
 from wire.objects import ObjectStore

@@ -8,7 +8,6 @@ import secrets
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from tests.brokers import real_kafka
 from tests.kafka_broker import KafkaBroker
 from tests.monitoring.labels.stream import Row, encode, naive, rows_of
 from tests.ports import free_ports
+from tests.waiting import until
 from wire import observations
 from wire.kafka import CONTENT, EARLIEST, EVENTS, EXPOSURES, Admin, Client, KafkaSettings, Topic, consumer, producer
 from wire.objects import ObjectStore
@@ -66,14 +66,6 @@ def make_topics(kafka: KafkaSettings, exposures: int = 2, events: int = 2) -> No
     finally:
         client.close()
         admin.close()
-
-
-def until(condition: Callable[[], bool], what: str, deadline_s: float = DEADLINE_S) -> None:
-    """Wait until the condition holds."""
-    give_up_at = time.monotonic() + deadline_s
-    while not condition():
-        assert time.monotonic() < give_up_at, f"not within {deadline_s:g} s: {what}"
-        time.sleep(0.01)
 
 
 def send(kafka: KafkaSettings, *records: Exposure | Event) -> None:

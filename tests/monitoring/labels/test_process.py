@@ -18,8 +18,9 @@ from rapt.service import find, start, stop
 from tests.brokers import EmbeddedBroker
 from tests.conftest import start_store
 from tests.kafka_broker import KafkaBroker
-from tests.monitoring.labels.conftest import SLACK_S, WINDOW_S, Start, make_topics, send, until, wanted
+from tests.monitoring.labels.conftest import SLACK_S, WINDOW_S, Start, make_topics, send, wanted
 from tests.monitoring.labels.stream import encode, event, exposure
+from tests.waiting import until
 from wire import observations
 from wire.kafka import EVENTS, EXPOSURES, Admin, Client, KafkaSettings, Topic, producer
 

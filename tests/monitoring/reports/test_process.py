@@ -16,9 +16,9 @@ from msgspec.structs import replace
 
 from interest.drift.verdict import verdict
 from monitoring.reports.__main__ import due
-from tests.inference.endpoint import until
 from tests.monitoring.reports.conftest import TOPICS, Served
 from tests.ports import free_ports
+from tests.waiting import until
 from wire import reports
 from wire.reports import MODEL, Report, Span
 
