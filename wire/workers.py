@@ -30,6 +30,10 @@ class Decoders:
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(cancel_futures=True)
 
+    def warm(self, *functions: Callable[..., object]) -> None:
+        """Have a process started, with what these need imported, before there is something to decode."""
+        self._pool.submit(callable, functions)
+
     def read(
         self, function: Callable[[Path], T], paths: Sequence[Path], report: Callable[[int], None] = lambda _: None
     ) -> list[T | InvalidVideo]:

@@ -42,6 +42,7 @@ class Clips:
         self.video = FrameSettings(**made.get("video", {}))
         self.audio = AudioSettings(**made.get("audio", {}))
         self._decoders = Decoders(1)
+        self._decoders.warm(read_frames, read_sound)
         self._turn = threading.Lock()
         self.of = lru_cache(KEPT)(self._of)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import multiprocessing
 import os
 import signal
 from pathlib import Path
@@ -132,3 +133,16 @@ def test_a_crash_costs_only_the_file_it_came_from():
         answers = decoders.read(die_of_it, [Path("a"), Path("deadly"), Path("ccc"), Path("dddd")])
         assert [a if isinstance(a, int) else type(a) for a in answers] == [1, InvalidVideo, 3, 4]
         assert decoders.read(die_of_it, [Path("a")]) == [1]
+
+
+def test_a_process_is_there_before_there_is_something_to_decode():
+    before = multiprocessing.active_children()
+    with Decoders(1) as decoders:
+        decoders.warm(die_of_it)
+        (process,) = set(multiprocessing.active_children()) - set(before)
+        assert decoders.read(pid_of, [Path("a")]) == [process.pid]
+
+
+def pid_of(path: Path) -> int:
+    """Who decodes."""
+    return os.getpid()
