@@ -43,8 +43,8 @@ class Source:
         source = self._consumer or self._open()
         for number in list(self._gone):
             self._to_earliest(source, number)
-        if self._consumer is not source:  # `on_gone` goes on elsewhere
-            return []
+            if self._consumer is not source:  # `on_gone` goes on elsewhere
+                return []
         try:
             records = source.poll(self._at_once, timeout_s)
             self._came += len(records)
