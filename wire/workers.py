@@ -9,12 +9,15 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import spawn
+from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
 from typing import Any, TypeVar
 
 from interest.errors import InvalidVideo
 
 T = TypeVar("T")
+_SPAWNING = threading.Lock()
 
 
 class Decoders:
@@ -73,7 +76,27 @@ class Decoders:
 
 def workers(processes: int) -> ProcessPoolExecutor:
     """A pool of fresh processes: forking one that holds open connections and threads is not safe."""
-    return ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"), initializer=_begin_worker)
+    return ProcessPoolExecutor(processes, mp_context=_Context(), initializer=_begin_worker)
+
+
+class _Process(SpawnProcess):
+    """Does not run our main module again, as spawn does for what is defined there: it may be a dashboard's page."""
+
+    @staticmethod
+    def _Popen(process_obj: Any) -> Any:
+        with _SPAWNING:
+            whole = spawn.get_preparation_data
+            spawn.get_preparation_data = lambda name: {
+                key: value for key, value in whole(name).items() if not key.startswith("init_main")
+            }
+            try:
+                return SpawnProcess._Popen(process_obj)
+            finally:
+                spawn.get_preparation_data = whole
+
+
+class _Context(SpawnContext):
+    Process = _Process
 
 
 def _begin_worker() -> None:

@@ -6,6 +6,8 @@ import hashlib
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -146,3 +148,14 @@ def test_a_process_is_there_before_there_is_something_to_decode():
 def pid_of(path: Path) -> int:
     """Who decodes."""
     return os.getpid()
+
+
+def test_the_program_that_has_files_decoded_is_not_run_again(tmp_path: Path):
+    """A page of the dashboard is one, which Streamlit runs as `__main__`."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        "from pathlib import Path; from wire.workers import Decoders; print('runs')\n"
+        "with Decoders(1) as decoders: print(decoders.read(Path.exists, [Path(__file__)]))"
+    )
+    told = subprocess.run([sys.executable, program], capture_output=True, text=True, check=True).stdout
+    assert told.split() == ["runs", "[True]"]
