@@ -55,5 +55,9 @@ class Pulse:
                 if not self.problem:
                     LOG.warning("the brokers do not answer: %s", error)
                 self.problem = str(error)
+                if admin is not None:
+                    admin.close()  # its thread would go on
                 admin = None
             self._over.wait(EVERY_S)
+        if admin is not None:
+            admin.close()

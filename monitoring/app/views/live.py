@@ -116,8 +116,9 @@ def _act(video_id: str, kind: Kind, position: int, duration_s: float) -> None:
     """Send what the viewer did, and see the chances move."""
     feed: Feed = st.session_state[FEED]
     try:
+        shown = feed.impression(video_id, position)  # first, since nobody acts on what is shown later
         done = event(feed.viewer, video_id, feed.now.prediction.request_id, kind, position, duration_s)
-        sources.send([*feed.impression(video_id, position), done])
+        sources.send([*shown, done])
         feed.before, feed.acted = feed.now.chances, kind
         feed.now, feed.counted_ms = ask_until_counted(sources.client(), feed)
     except NAMED as error:

@@ -216,7 +216,7 @@ def test_brokers_that_die_while_it_connects_anew_are_waited_for(
     """It does so by itself when the topic grows, and when it is far behind or level again."""
     from kafka.admin import KafkaAdminClient
 
-    kafka, status = broker.plain, Status()
+    kafka, status, threads = broker.plain, Status(), set(threading.enumerate())
     pulse = Pulse(kafka)
     pulse.start()
     with writing(tmp_path, 1000, 0) as writer:
@@ -246,6 +246,7 @@ def test_brokers_that_die_while_it_connects_anew_are_waited_for(
         assert set(status.offsets) == set(range(more))
         feeder.close()
     pulse.stop()
+    until(lambda: set(threading.enumerate()) <= threads, "no thread goes on")
 
 
 def test_deleted_records_are_a_gap_and_a_topic_made_anew_begins_all_histories_again(
