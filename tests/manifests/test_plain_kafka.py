@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from rapt.cluster.secrets import USERS
+from tests.contract.streams import send_patiently
 from tests.kafka_broker import KafkaMissing, authority, jars, missing_programs
 from tests.manifests.built import MANIFESTS, build
 from tests.manifests.plain_kafka import PlainKafka
@@ -43,7 +44,7 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlainKafka]:
 def send(kafka: PlainKafka, user: str, topic: str, value: bytes) -> None:
     """Have the user write one record."""
     with closing(producer(kafka.settings(user))) as writer:
-        writer.send(topic, b"k", value)
+        send_patiently(writer, topic, b"k", value)
         writer.flush(WITHIN_S)
         assert (writer.unacknowledged, writer.failed) == (0, 0)
 
