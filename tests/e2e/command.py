@@ -6,8 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,14 +79,6 @@ class Rapt:
         journal = self.last_run() / f"{step}.jsonl" if any(self.home.glob("runs/*")) else None
         lines = read_lines(journal.read_bytes()) if journal and journal.exists() else []
         return [line["done"] for line in lines if "done" in line]
-
-
-def wait_for(condition: Callable[[], bool], deadline_s: float = 120) -> None:
-    """Until `condition` holds, but not longer than `deadline_s`."""
-    end = time.monotonic() + deadline_s
-    while not condition():
-        assert time.monotonic() < end, "the deadline is over"
-        time.sleep(0.05)
 
 
 def resumed(done: list[int], shard: int = 64) -> bool:

@@ -7,7 +7,8 @@ import json
 import sys
 from pathlib import Path
 
-from tests.e2e.command import MEDIA, Rapt, wait_for, whole
+from tests.e2e.command import MEDIA, Rapt, whole
+from tests.waiting import until
 
 
 def fill(folder: Path) -> Path:
@@ -26,7 +27,7 @@ def fill(folder: Path) -> Path:
 def main(rapt: Rapt, folder: Path, step: str, count: int) -> None:
     """Fill the disk once `step` has done `count` videos, then make room and run again; tell both ends."""
     process = rapt.start(*MEDIA)
-    wait_for(lambda: process.poll() is not None or max(rapt.progress(step), default=0) >= count)
+    until(lambda: process.poll() is not None or max(rapt.progress(step), default=0) >= count)
     filler = fill(folder)
     _, told = process.communicate(timeout=120)
     filler.unlink()

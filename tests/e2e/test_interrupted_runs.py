@@ -11,17 +11,18 @@ import sys
 import psutil
 import pytest
 
-from tests.e2e.command import MEDIA, ROOT, Rapt, resumed, wait_for, whole
+from tests.e2e.command import MEDIA, ROOT, Rapt, resumed, whole
 from tests.faults.test_object_store import in_small_disk
+from tests.waiting import until
 
 
 @pytest.mark.slow
 def test_a_store_that_is_killed_and_comes_back_in_time_costs_nothing(rapt: Rapt) -> None:
     process = rapt.start(*MEDIA, "--json")
-    wait_for(lambda: max(rapt.progress("render_videos"), default=0) >= 20)
+    until(lambda: max(rapt.progress("render_videos"), default=0) >= 20)
     killed = rapt.store()
     killed.kill()
-    wait_for(lambda: not killed.is_running() or killed.status() == psutil.STATUS_ZOMBIE)
+    until(lambda: not killed.is_running() or killed.status() == psutil.STATUS_ZOMBIE)
     assert rapt("up").returncode == 0
 
     out, told = process.communicate(timeout=200)
@@ -33,7 +34,7 @@ def test_a_store_that_is_killed_and_comes_back_in_time_costs_nothing(rapt: Rapt)
 def test_a_store_that_stays_away_is_told_and_the_next_run_goes_on(rapt: Rapt) -> None:
     rapt.environment["RAPT_S3_DEADLINE_S"] = "1"
     process = rapt.start(*MEDIA)
-    wait_for(lambda: max(rapt.progress("render_videos"), default=0) >= 66)
+    until(lambda: max(rapt.progress("render_videos"), default=0) >= 66)
     rapt.store().kill()
 
     _, told = process.communicate(timeout=60)
@@ -52,7 +53,7 @@ def test_a_store_that_stays_away_is_told_and_the_next_run_goes_on(rapt: Rapt) ->
 def test_ctrl_c_ends_all_and_the_next_run_goes_on(rapt: Rapt) -> None:
     for step, output in (("render_videos", "catalog"), ("preprocess_video", "features")):
         process = rapt.start(*MEDIA)
-        wait_for(lambda step=step: max(rapt.progress(step), default=0) >= 65)
+        until(lambda step=step: max(rapt.progress(step), default=0) >= 65)
         began = psutil.Process(process.pid).children(recursive=True)
         os.killpg(process.pid, signal.SIGINT)
         _, told = process.communicate(timeout=60)
